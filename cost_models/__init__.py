@@ -1,0 +1,1 @@
+"""What a given plan costs: seconds, bytes, joules, money. Never searches."""

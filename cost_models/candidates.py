@@ -1,0 +1,115 @@
+"""The plan table: one row a candidate plan, one NumPy column an axis."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from enum import IntEnum, IntFlag
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+IntColumn = NDArray[np.int64]
+FloatColumn = NDArray[np.float64]
+BoolColumn = NDArray[np.bool_]
+
+
+class Sharding(IntEnum):
+    """What the data-parallel ranks divide among themselves (ZeRO, arXiv:1910.02054).
+
+    `HSDP` is `ZERO3` within groups of `shard_group` ranks, replicated across groups.
+    """
+
+    NONE = 0
+    ZERO1 = 1
+    ZERO2 = 2
+    ZERO3 = 3
+    HSDP = 4
+
+
+class Schedule(IntEnum):
+    """Order of forward and backward passes in a pipeline."""
+
+    GPIPE = 0
+    ONE_F_ONE_B = 1
+    INTERLEAVED = 2
+
+
+class Recompute(IntEnum):
+    """How much of the forward pass is run again in the backward pass."""
+
+    NONE = 0
+    SELECTIVE = 1
+    FULL = 2
+
+
+class RecomputeModules(IntFlag):
+    """What selective recomputation runs again (Megatron-core names)."""
+
+    CORE_ATTN = 1
+    LAYERNORM = 2
+    MLP_ACT = 4
+    MLA_UP_PROJ = 8
+    MLP = 16
+    MOE = 32
+
+
+SCHEDULE_NAMES = {Schedule.GPIPE: "gpipe", Schedule.ONE_F_ONE_B: "1f1b", Schedule.INTERLEAVED: "interleaved"}
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """A table of candidate plans; every column has shape (num_candidates,).
+
+    `dp` counts data-parallel ranks, so dp·tp·pp·cp is the number of devices. Expert parallelism lies inside
+    dp·cp·tp: ep·etp divides it, and the experts' own data parallelism is dp·cp·tp/(ep·etp). Ranks are laid out
+    tp fastest, then cp, dp, pp (experts: etp, ep, expert-dp, pp), which is Megatron-core's default order.
+
+    Attributes:
+        dp: Data-parallel ranks.
+        tp: Tensor-parallel ranks.
+        pp: Pipeline stages (devices along the pipeline).
+        vpp: Virtual stages (model chunks) a device; 1 without interleaving.
+        cp: Context-parallel ranks.
+        ep: Expert-parallel ranks; 1 for dense models.
+        etp: Expert-tensor-parallel ranks; equal to tp where experts are divided like dense layers.
+        sequence_parallel: Whether norms and residuals are divided along the sequence over the tp ranks.
+        sharding: A `Sharding` value.
+        shard_group: Ranks that share one copy of the sharded states (at most dp·cp).
+        micro_batch: Sequences of one micro-batch, per data-parallel rank.
+        schedule: A `Schedule` value.
+        recompute: A `Recompute` value.
+        recompute_modules: `RecomputeModules` bits that apply with `Recompute.SELECTIVE`.
+        recompute_layers: Layers of a pipeline stage that are recomputed with `Recompute.FULL` (all of them, or k of n).
+    """
+
+    dp: IntColumn
+    tp: IntColumn
+    pp: IntColumn
+    vpp: IntColumn
+    cp: IntColumn
+    ep: IntColumn
+    etp: IntColumn
+    sequence_parallel: BoolColumn
+    sharding: IntColumn
+    shard_group: IntColumn
+    micro_batch: IntColumn
+    schedule: IntColumn
+    recompute: IntColumn
+    recompute_modules: IntColumn
+    recompute_layers: IntColumn
+
+    def __len__(self) -> int:
+        return len(self.dp)
+
+    def __getitem__(self, rows: slice | IntColumn | BoolColumn) -> "Candidates":
+        return Candidates(*(column[rows] for column in self.columns()))
+
+    def columns(self) -> tuple[NDArray[np.generic], ...]:
+        """All columns, in field order."""
+        return tuple(getattr(self, field.name) for field in fields(self))
+
+    @classmethod
+    def concatenate(cls, tables: Iterable["Candidates"]) -> Self:
+        """One table under the other."""
+        parts = list(tables)
+        return cls(*(np.concatenate(columns) for columns in zip(*(t.columns() for t in parts), strict=True)))

@@ -1,0 +1,127 @@
+"""A cluster of equal accelerators: what one device can do, and the link levels between devices."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from meshwright.errors import ClusterError, MissingDataError
+
+
+@dataclass(frozen=True)
+class Accelerator:
+    """One device as its data sheet describes it.
+
+    Attributes:
+        name: Catalog name, such as `h100-80gb`.
+        peak_flops: Dense peak in FLOP/s by precision (`fp32`, `tf32`, `fp16`, `bf16`, `fp8`, `nvfp4`, ...).
+        memory_bytes: Device memory that a process can see, before any context.
+        memory_bandwidth_bytes_per_s: Peak device-memory bandwidth.
+        num_cores: Units that a kernel's tiles are spread over (SMs, CUs, tensor cores); 0 if unknown.
+        power_w: Board or module power limit in watts.
+        price_usd_per_hour: Typical rental price of one device; None if unknown.
+        kind: Make of the matrix unit, such as `nvidia-hopper`: picks the kernel calibration.
+    """
+
+    name: str
+    peak_flops: Mapping[str, float]
+    memory_bytes: float
+    memory_bandwidth_bytes_per_s: float
+    num_cores: int = 0
+    power_w: float = 0.0
+    price_usd_per_hour: float | None = None
+    kind: str = ""
+
+    def peak_flops_at(self, precision: str) -> float:
+        """Dense peak in FLOP/s at a precision.
+
+        Raises:
+            MissingDataError: The data sheet has no figure for it.
+        """
+        try:
+            return self.peak_flops[precision]
+        except KeyError:
+            known = ", ".join(sorted(self.peak_flops))
+            raise MissingDataError(f"{self.name} has no peak FLOP/s for {precision!r}; its data sheet gives {known}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class LinkLevel:
+    """One level of the network: devices within `extent` of each other reach each other over it.
+
+    Attributes:
+        name: Such as `nvlink` or `infiniband`.
+        extent: Devices in one domain of this level, those of the levels below included; the last level spans all.
+        bandwidth_bytes_per_s: One direction, per device (a shared link's bandwidth is already divided by those
+            that share it).
+        latency_s: Time for an empty message between two devices.
+        in_network_reduction: Whether switches add up on the way (NVLS, SHARP).
+    """
+
+    name: str
+    extent: int
+    bandwidth_bytes_per_s: float
+    latency_s: float
+    in_network_reduction: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryTier:
+    """A store outside the device's own memory: host DRAM, CXL memory, NVMe.
+
+    Attributes:
+        name: `host`, `cxl` or `nvme`.
+        capacity_bytes: Per device (a node's capacity divided by its devices).
+        read_bytes_per_s: Towards the device, per device, all devices of a node at once.
+        write_bytes_per_s: From the device, likewise.
+    """
+
+    name: str
+    capacity_bytes: float
+    read_bytes_per_s: float
+    write_bytes_per_s: float
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Equal devices in equal nodes, with nested link levels.
+
+    Attributes:
+        name: What reports call it.
+        accelerator: The device.
+        num_devices: Devices in all.
+        devices_per_node: Devices in one node.
+        levels: Link levels from the fastest and nearest to the one that spans all devices.
+        tiers: Memory outside the devices, nearest first.
+        node_power_w: Power of a node without its accelerators.
+        host_memory_bandwidth_bytes_per_s: Of one node, all sockets; 0 if unknown.
+    """
+
+    name: str
+    accelerator: Accelerator
+    num_devices: int
+    devices_per_node: int
+    levels: tuple[LinkLevel, ...]
+    tiers: tuple[MemoryTier, ...] = ()
+    node_power_w: float = 0.0
+    host_memory_bandwidth_bytes_per_s: float = 0.0
+    sources: Mapping[str, str] = field(default_factory=dict, compare=False)
+
+    @property
+    def num_nodes(self) -> int:
+        """Nodes in all."""
+        return self.num_devices // self.devices_per_node
+
+    def resized(self, num_devices: int) -> "Cluster":
+        """The same kind of cluster with another number of devices.
+
+        Raises:
+            ClusterError: More than one node is asked for, but not whole nodes.
+        """
+        if num_devices < 1:
+            raise ClusterError(f"a cluster needs at least 1 device, but got {num_devices}")
+        if num_devices > self.devices_per_node and num_devices % self.devices_per_node:
+            below = num_devices - num_devices % self.devices_per_node
+            raise ClusterError(
+                f"{num_devices} GPUs don't make whole nodes of {self.name} ({self.devices_per_node} GPUs each);"
+                f" ask for {below} or {below + self.devices_per_node}"
+            )
+        return replace(self, num_devices=num_devices, devices_per_node=min(self.devices_per_node, num_devices))

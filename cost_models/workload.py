@@ -1,0 +1,38 @@
+"""What one training step must do."""
+
+from dataclasses import dataclass
+
+PRECISIONS = ("fp32", "tf32", "fp16", "bf16", "fp8", "mxfp8", "nvfp4")
+TASKS = ("pretrain", "sft", "lora")
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """One optimizer step of training.
+
+    Attributes:
+        global_batch: Sequences a step, over all data-parallel ranks.
+        seq_len: Tokens a sequence.
+        precision: Of the matrix multiplications; one of `PRECISIONS`. Parameters and activations are stored in
+            16 bits for all but fp32 and tf32.
+        task: `pretrain`, `sft` (all parameters train) or `lora` (adapters train, the base is frozen).
+        lora_rank: Rank of the adapters on every linear layer, for `lora`.
+        moe_imbalance: Tokens of the busiest expert-parallel rank over the mean (1 = perfectly balanced router).
+    """
+
+    global_batch: int
+    seq_len: int
+    precision: str = "bf16"
+    task: str = "pretrain"
+    lora_rank: int = 16
+    moe_imbalance: float = 1.0
+
+    @property
+    def tokens(self) -> int:
+        """Tokens a step."""
+        return self.global_batch * self.seq_len
+
+    @property
+    def activation_bytes(self) -> int:
+        """Bytes of one stored activation or parameter."""
+        return 4 if self.precision in ("fp32", "tf32") else 2

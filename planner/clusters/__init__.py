@@ -1,0 +1,1 @@
+"""Reads a cluster: catalog name, accelerator name, or YAML file, into a Cluster."""
