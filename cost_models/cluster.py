@@ -5,6 +5,9 @@ from dataclasses import dataclass, field, replace
 
 from meshwright.errors import ClusterError, MissingDataError
 
+UNBOUNDED = 2**31 - 1
+"""Extent of a link level that spans a cluster of any size."""
+
 
 @dataclass(frozen=True)
 class Accelerator:
@@ -40,7 +43,9 @@ class Accelerator:
             return self.peak_flops[precision]
         except KeyError:
             known = ", ".join(sorted(self.peak_flops))
-            raise MissingDataError(f"{self.name} has no peak FLOP/s for {precision!r}; its data sheet gives {known}") from None
+            raise MissingDataError(
+                f"{self.name} has no peak FLOP/s for {precision!r}; its data sheet gives {known}"
+            ) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +54,8 @@ class LinkLevel:
 
     Attributes:
         name: Such as `nvlink` or `infiniband`.
-        extent: Devices in one domain of this level, those of the levels below included; the last level spans all.
+        extent: Devices in one domain of this level, those of the levels below included; the last level spans all
+            devices, and where it would span any number of them its extent is `UNBOUNDED`.
         bandwidth_bytes_per_s: One direction, per device (a shared link's bandwidth is already divided by those
             that share it).
         latency_s: Time for an empty message between two devices.
@@ -93,6 +99,7 @@ class Cluster:
         tiers: Memory outside the devices, nearest first.
         node_power_w: Power of a node without its accelerators.
         host_memory_bandwidth_bytes_per_s: Of one node, all sockets; 0 if unknown.
+        sources: Title of each public document that the values come from, by the key that the file gives it.
     """
 
     name: str
@@ -114,7 +121,7 @@ class Cluster:
         """The same kind of cluster with another number of devices.
 
         Raises:
-            ClusterError: More than one node is asked for, but not whole nodes.
+            ClusterError: More than one node is asked for, but not whole nodes, or more than the last link level spans.
         """
         if num_devices < 1:
             raise ClusterError(f"a cluster needs at least 1 device, but got {num_devices}")
@@ -124,4 +131,11 @@ class Cluster:
                 f"{num_devices} GPUs don't make whole nodes of {self.name} ({self.devices_per_node} GPUs each);"
                 f" ask for {below} or {below + self.devices_per_node}"
             )
-        return replace(self, num_devices=num_devices, devices_per_node=min(self.devices_per_node, num_devices))
+        if self.levels and num_devices > self.levels[-1].extent:
+            raise ClusterError(
+                f"{self.name} can't have {num_devices} devices: its last link level, {self.levels[-1].name!r}, spans"
+                f" {self.levels[-1].extent}; add a level that joins more"
+            )
+        return replace(
+            self, num_devices=num_devices, devices_per_node=min(self.devices_per_node, num_devices)
+        )

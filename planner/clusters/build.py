@@ -1,0 +1,97 @@
+"""From a parsed cluster or accelerator file, already known to be sound, to the types that cost models take."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from meshwright.cost_models.cluster import UNBOUNDED, Accelerator, Cluster, LinkLevel, MemoryTier
+from meshwright.planner.clusters.units import quantity
+
+File = Mapping[str, Any]
+
+
+def accelerator_from(file: File) -> Accelerator:
+    """The accelerator that a file of the catalog, or a pool of a cluster file, describes."""
+    price = file.get("price")
+    return Accelerator(
+        name=file["name"],
+        peak_flops={precision: quantity(peak, "compute") for precision, peak in file["peak_flops"].items()},
+        memory_bytes=quantity(file["memory"], "size"),
+        memory_bandwidth_bytes_per_s=quantity(file["memory_bandwidth"], "bandwidth"),
+        num_cores=int(quantity(file["num_cores"], "cores")) if "num_cores" in file else 0,
+        power_w=_optional(file, "power", "power"),
+        price_usd_per_hour=None if price is None else quantity(price, "price"),
+        kind=file.get("kind", ""),
+    )
+
+
+def clusters_from(file: File, accelerator: Callable[[str], Accelerator]) -> tuple[Cluster, ...]:
+    """One cluster for each pool of a cluster file.
+
+    Args:
+        file: The parsed file.
+        accelerator: Looks up an accelerator that a pool names.
+    """
+    name, pools = file["name"], file["pools"]
+    names = (
+        [name]
+        if len(pools) == 1
+        else [f"{name}/{pool.get('name', index)}" for index, pool in enumerate(pools)]
+    )
+    sources = file.get("sources", {})
+    return tuple(_cluster(name, pool, sources, accelerator) for name, pool in zip(names, pools, strict=True))
+
+
+def _cluster(name: str, pool: File, sources: File, find: Callable[[str], Accelerator]) -> Cluster:
+    described = pool["accelerator"]
+    accelerator = find(described) if isinstance(described, str) else accelerator_from(described)
+    per_node = pool["devices_per_node"]
+    node_power_w = _optional(pool, "node_power", "power")
+    return Cluster(
+        name=name,
+        accelerator=accelerator,
+        num_devices=pool["nodes"] * per_node,
+        devices_per_node=per_node,
+        levels=_levels(pool["levels"], per_node),
+        tiers=tuple(_tier(tier, per_node) for tier in pool.get("tiers", ())),
+        node_power_w=max(node_power_w - per_node * accelerator.power_w, 0.0),
+        host_memory_bandwidth_bytes_per_s=_optional(pool, "host_memory_bandwidth", "bandwidth"),
+        sources=dict(sources),
+    )
+
+
+def _levels(levels: list[File], per_node: int) -> tuple[LinkLevel, ...]:
+    """Link levels, with a shared link divided by the devices behind it.
+
+    A shared link is the uplink of one domain of the level below (for a network: a node's adapters together); on the
+    first level it is the bus of its own domain.
+    """
+    built: list[LinkLevel] = []
+    for level in levels:
+        extent = UNBOUNDED if level["extent"] == "all" else level["extent"]
+        behind = max(built[-1].extent, per_node) if built else min(extent, per_node)
+        built.append(
+            LinkLevel(
+                name=level["name"],
+                extent=extent,
+                bandwidth_bytes_per_s=quantity(level["bandwidth"], "bandwidth")
+                / (behind if level.get("shared") else 1),
+                latency_s=quantity(level["latency"], "time"),
+                in_network_reduction=level.get("in_network_reduction", False),
+            )
+        )
+    return tuple(built)
+
+
+def _tier(tier: File, per_node: int) -> MemoryTier:
+    """A memory tier: capacity is a node's, and so are the rates of a shared tier."""
+    behind = per_node if tier.get("shared") else 1
+    return MemoryTier(
+        name=tier["name"],
+        capacity_bytes=quantity(tier["capacity"], "size") / per_node,
+        read_bytes_per_s=quantity(tier["read"], "bandwidth") / behind,
+        write_bytes_per_s=quantity(tier["write"], "bandwidth") / behind,
+    )
+
+
+def _optional(file: File, key: str, dimension: str) -> float:
+    return quantity(file[key], dimension) if key in file else 0.0
