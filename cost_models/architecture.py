@@ -198,6 +198,13 @@ class Architecture:
     lm_head_bias: bool = False
     mtp_layers: tuple[Layer, ...] = ()
 
+    @cached_property
+    def _hash(self) -> int:
+        return hash((self.name, self.hidden, self.vocab, self.layers, self.mtp_layers))
+
+    def __hash__(self) -> int:  # computed once: caches look architectures up for every table of candidates
+        return self._hash
+
     @property
     def num_layers(self) -> int:
         """Layers without multi-token-prediction layers."""

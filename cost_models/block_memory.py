@@ -1,0 +1,149 @@
+"""Activation bytes that a block keeps from its forward to its backward pass, for one micro-batch on one device.
+
+Per-tensor accounting after Korthikanti et al. (arXiv:2205.05198, §4), for today's kernels: flash attention keeps its
+inputs, its output and one fp32 statistic a row instead of the score matrix, and fused norms keep input and output.
+"""
+
+from dataclasses import dataclass, field
+from functools import singledispatch
+
+import numpy as np
+
+from meshwright.cost_models.architecture import Attention, DenseMlp, LatentAttention, MoeMlp, StateSpace
+from meshwright.cost_models.candidates import FloatColumn, RecomputeModules
+from meshwright.cost_models.job import Job
+from meshwright.cost_models.shapes import Shapes
+
+SOFTMAX_STATISTIC_BYTES = 4
+SCORE_BYTES = {True: 5, False: 4}
+"""Bytes per score kept without flash attention: softmax input and output (2 + 2), and the dropout mask (1) where
+there is dropout (arXiv:2205.05198, eq. 2)."""
+
+
+@dataclass(frozen=True)
+class BlockMemory:
+    """Bytes of one block for one micro-batch.
+
+    Attributes:
+        saved: (num_shapes,) bytes kept without recomputation.
+        modules: Bytes (num_shapes,) not kept if that module is recomputed.
+        peak: (num_shapes,) bytes alive at once while the block's backward pass runs, beyond those kept.
+    """
+
+    saved: FloatColumn
+    modules: dict[RecomputeModules, FloatColumn] = field(default_factory=dict)
+    peak: FloatColumn | float = 0.0
+
+    def __add__(self, other: "BlockMemory") -> "BlockMemory":
+        return BlockMemory(
+            self.saved + other.saved, self.modules | other.modules, np.maximum(self.peak, other.peak)
+        )
+
+
+@singledispatch
+def block_memory(block: object, job: Job, shapes: Shapes) -> BlockMemory:
+    """Activation bytes of one mixer or feed-forward block with its norm and residual; None keeps nothing."""
+    if block is None:
+        return BlockMemory(np.zeros(len(shapes)))
+    raise TypeError(f"no memory model for {type(block).__name__} ({job.architecture.name}, {len(shapes)} shapes)")
+
+
+def norm_memory(job: Job, shapes: Shapes) -> BlockMemory:
+    """What the norm keeps, and the dropout mask of the block's output."""
+    stream = shapes.stream_tokens * job.architecture.hidden
+    norm = stream * job.framework.norm_saved_bytes * job.workload.activation_bytes / 2
+    output = stream * job.workload.activation_bytes
+    mask = stream if job.framework.dropout else 0.0
+    return BlockMemory(norm + mask, {RecomputeModules.LAYERNORM: np.minimum(output, norm)})
+
+
+def scores_memory(job: Job, shapes: Shapes, heads: FloatColumn) -> FloatColumn:
+    """Score matrix (or flash statistics) of one device's heads."""
+    seq = job.workload.seq_len
+    if job.framework.flash_attention:
+        return shapes.tokens * heads * SOFTMAX_STATISTIC_BYTES
+    return shapes.tokens * heads * seq * SCORE_BYTES[job.framework.dropout]
+
+
+@block_memory.register
+def _(block: Attention, job: Job, shapes: Shapes) -> BlockMemory:
+    width = job.workload.activation_bytes
+    heads = block.num_heads / shapes.tp
+    kv_dim = np.maximum(block.num_kv_heads / shapes.tp, 1.0) * block.head_dim
+    query_dim = heads * block.head_dim
+    output = shapes.tokens * query_dim * width
+    scores = scores_memory(job, shapes, heads)
+    inputs = shapes.tokens * (query_dim * (2 if block.output_gate else 1) + 2 * kv_dim) * width
+    core = scores if not job.framework.flash_attention else np.zeros_like(scores)
+    return norm_memory(job, shapes) + BlockMemory(
+        saved=inputs + output + scores,
+        modules={RecomputeModules.CORE_ATTN: core},
+        peak=inputs + output,
+    )
+
+
+@block_memory.register
+def _(block: LatentAttention, job: Job, shapes: Shapes) -> BlockMemory:
+    width, tokens = job.workload.activation_bytes, shapes.tokens
+    heads = block.num_heads / shapes.tp
+    rank = (block.q_lora_rank or 0) + block.kv_lora_rank
+    compressed = tokens * (2 * rank + block.qk_rope_head_dim) * width
+    up = tokens * heads * (2 * block.qk_head_dim + block.v_head_dim) * width
+    output = tokens * heads * block.v_head_dim * width
+    scores = scores_memory(job, shapes, heads)
+    core = scores if not job.framework.flash_attention else np.zeros_like(scores)
+    return norm_memory(job, shapes) + BlockMemory(
+        saved=compressed + up + output + scores,
+        modules={RecomputeModules.CORE_ATTN: core, RecomputeModules.MLA_UP_PROJ: up},
+        peak=up + output,
+    )
+
+
+@block_memory.register
+def _(block: StateSpace, job: Job, shapes: Shapes) -> BlockMemory:
+    width = job.workload.activation_bytes
+    inner = block.inner_dim / shapes.tp
+    groups_dim = 2 * block.num_groups * block.state_size / np.minimum(shapes.tp, block.num_groups)
+    # z, x before and after the convolution, B, C, dt, the scan's output and the gated norm's output.
+    saved = shapes.tokens * (5 * inner + 2 * groups_dim + block.num_heads / shapes.tp) * width
+    return norm_memory(job, shapes) + BlockMemory(saved, peak=saved)
+
+
+def feed_forward_memory(job: Job, tokens: FloatColumn, ffn: FloatColumn, *, gated: bool) -> BlockMemory:
+    """Inner activations of a feed-forward block on `tokens` rows."""
+    kept = job.framework.gated_activation_saved if gated else job.framework.plain_activation_saved
+    inner = tokens * ffn * job.workload.activation_bytes
+    return BlockMemory(
+        saved=kept * inner,
+        modules={RecomputeModules.MLP_ACT: inner, RecomputeModules.MLP: kept * inner},
+        peak=kept * inner,
+    )
+
+
+@block_memory.register
+def _(block: DenseMlp, job: Job, shapes: Shapes) -> BlockMemory:
+    inner = feed_forward_memory(job, shapes.tokens, block.ffn_hidden / shapes.tp, gated=block.gated)
+    return norm_memory(job, shapes) + inner
+
+
+@block_memory.register
+def _(block: MoeMlp, job: Job, shapes: Shapes) -> BlockMemory:
+    width, hidden = job.workload.activation_bytes, job.architecture.hidden
+    routed = shapes.expert_tokens * shapes.etp * block.top_k * job.workload.moe_imbalance
+    experts = feed_forward_memory(job, routed, block.expert_ffn_hidden / shapes.etp, gated=block.gated)
+    # The experts' input after dispatch, and their output before the weighted combination.
+    exchanged = 2 * routed * hidden * width
+    router = shapes.expert_tokens * block.num_experts * 4.0
+    routed_memory = experts + BlockMemory(saved=exchanged + router, peak=exchanged)
+    total = norm_memory(job, shapes) + BlockMemory(
+        saved=routed_memory.saved,
+        modules={
+            RecomputeModules.MLP_ACT: experts.modules[RecomputeModules.MLP_ACT],
+            RecomputeModules.MOE: routed_memory.saved,
+        },
+        peak=routed_memory.peak,
+    )
+    if block.shared_ffn_hidden:
+        shared = feed_forward_memory(job, shapes.tokens, block.shared_ffn_hidden / shapes.tp, gated=block.gated)
+        total += BlockMemory(shared.saved, peak=shared.peak)
+    return total

@@ -1,0 +1,364 @@
+"""Forward and backward time of attention, state-space, dense and MoE blocks on one device.
+
+A block is a column-parallel linear in front, a row-parallel one behind, and what lies between
+(Megatron-LM, arXiv:1909.08053, §3; with sequence parallelism arXiv:2205.05198, §4.2).
+"""
+
+from dataclasses import dataclass, field
+from functools import singledispatch
+
+import numpy as np
+
+from meshwright.cost_models.architecture import Attention, DenseMlp, LatentAttention, MoeMlp, StateSpace
+from meshwright.cost_models.candidates import FloatColumn, RecomputeModules
+from meshwright.cost_models.kernel_calls import KernelCalls, LinearTime
+from meshwright.cost_models.shapes import Shapes
+from meshwright.cost_models.terms import LayerTerm, TermTable, term_table
+
+NORM_FORWARD_PASSES = 2.0
+"""Reads and writes of the stream by one norm: read x, write y."""
+NORM_BACKWARD_PASSES = 3.0
+"""Read x and dy, write dx."""
+RESIDUAL_PASSES = 3.0
+"""Read both summands, write the sum (backward: the two gradients likewise)."""
+
+
+@dataclass(frozen=True)
+class BlockTime:
+    """Seconds of one block for one micro-batch.
+
+    Attributes:
+        forward: (num_terms, num_shapes).
+        backward: (num_terms, num_shapes), without recomputation.
+        modules: Forward seconds (num_shapes,) of each module that selective recomputation can repeat.
+    """
+
+    forward: TermTable
+    backward: TermTable
+    modules: dict[RecomputeModules, FloatColumn] = field(default_factory=dict)
+
+    def __add__(self, other: "BlockTime") -> "BlockTime":
+        return BlockTime(self.forward + other.forward, self.backward + other.backward, self.modules | other.modules)
+
+
+@singledispatch
+def block_time(block: object, calls: KernelCalls, shapes: Shapes) -> BlockTime:
+    """Time of one mixer or feed-forward block with its norm and residual; None takes no time."""
+    if block is None:
+        return BlockTime(term_table(len(shapes)), term_table(len(shapes)))
+    raise TypeError(f"no time model for {type(block).__name__} ({calls.job.architecture.name}, {len(shapes)} shapes)")
+
+
+def norm_and_residual(calls: KernelCalls, shapes: Shapes) -> BlockTime:
+    """The norm before a block and the residual addition behind it."""
+    stream_bytes = shapes.stream_tokens * calls.job.architecture.hidden * calls.width
+    norm = calls.elementwise(NORM_FORWARD_PASSES * stream_bytes)
+    residual = calls.elementwise(RESIDUAL_PASSES * stream_bytes)
+    backward = calls.elementwise((NORM_BACKWARD_PASSES + RESIDUAL_PASSES) * stream_bytes)
+    return BlockTime(
+        forward=term_table(len(shapes), elementwise=norm + residual),
+        backward=term_table(len(shapes), elementwise=backward),
+        modules={RecomputeModules.LAYERNORM: norm},
+    )
+
+
+def tensor_exchange(calls: KernelCalls, shapes: Shapes, first: LinearTime) -> BlockTime:
+    """Tensor-parallel communication around a block whose column-parallel linear is `first`.
+
+    Forward: all-reduce of the output, or with sequence parallelism all-gather of the input and reduce-scatter of the
+    output. Backward: the same volume, and with sequence parallelism one more all-gather for the weight gradient.
+    """
+    hidden_bytes = shapes.tokens * calls.job.architecture.hidden * calls.width
+    one = np.ones_like(shapes.tp)
+    sp = shapes.sequence_parallel
+    gather = np.where(sp, calls.all_gather(hidden_bytes, shapes.tp, one), 0.0)
+    scatter = np.where(
+        sp, calls.reduce_scatter(hidden_bytes, shapes.tp, one), calls.all_reduce(hidden_bytes, shapes.tp, one)
+    )
+    profile = calls.job.framework
+    forward = (gather + scatter) * (1.0 - profile.overlap_tensor_forward)
+    if profile.overlap_tensor_backward:
+        beside = np.maximum(gather - first.input_gradient, 0.0) + np.maximum(scatter - first.weight_gradient, 0.0)
+        backward = gather * (1.0 - profile.overlap_tensor_forward) + beside
+    else:
+        backward = 2.0 * gather + scatter
+    size = len(shapes)
+    return BlockTime(term_table(size, tensor_comm=forward), term_table(size, tensor_comm=backward))
+
+
+def linear_block(
+    calls: KernelCalls, shapes: Shapes, first: LinearTime, second: LinearTime, quantised: FloatColumn
+) -> BlockTime:
+    """The two linears of a block, their quantisation (`quantised` input elements) and tensor-parallel exchange."""
+    size = len(shapes)
+    cast = calls.quantise(quantised)
+    exchange = tensor_exchange(calls, shapes, first)
+    return exchange + BlockTime(
+        forward=term_table(size, matmul=first.forward + second.forward, elementwise=cast),
+        backward=term_table(size, matmul=first.backward + second.backward, elementwise=cast),
+    )
+
+
+def score_fraction(window: int | None, seq_len: int) -> float:
+    """Share of the seq×seq scores that causal (and windowed) attention needs."""
+    if window is None or window >= seq_len:
+        return 0.5
+    return (window - 0.5 * window * window / seq_len) / seq_len
+
+
+@dataclass(frozen=True)
+class CoreAttention:
+    """Widths of scaled-dot-product attention on one device.
+
+    Attributes:
+        heads: (num_shapes,) query heads on the device.
+        kv_heads: (num_shapes,) key/value heads on the device.
+        qk_dim: Width of a query or key head.
+        v_dim: Width of a value head.
+        window: Sliding window in tokens, or None.
+    """
+
+    heads: FloatColumn
+    kv_heads: FloatColumn
+    qk_dim: int
+    v_dim: int
+    window: int | None = None
+
+
+def core_attention_time(calls: KernelCalls, shapes: Shapes, core: CoreAttention) -> BlockTime:
+    """Scores, softmax and values, with the key/value ring of context parallelism beside them.
+
+    Ring attention (arXiv:2310.01889) passes keys and values cp-1 times beside the local work; what doesn't fit
+    beside it is exposed. The backward ring also carries their gradients.
+    """
+    job, seq = calls.job, calls.job.workload.seq_len
+    fraction = score_fraction(core.window, seq)
+
+    def attention(*, backward: bool) -> FloatColumn:
+        return kernels_attention(calls, shapes, core, fraction, backward=backward)
+
+    forward, backward = attention(backward=False), attention(backward=True)
+    kv_bytes = shapes.tokens * core.kv_heads * (core.qk_dim + core.v_dim) * job.workload.activation_bytes
+    ring = calls.all_gather(kv_bytes * shapes.cp, shapes.cp, shapes.tp)
+    share = (shapes.cp - 1) / shapes.cp
+    return BlockTime(
+        forward=term_table(len(shapes), attention=forward, context_comm=np.maximum(ring - forward * share, 0.0)),
+        backward=term_table(len(shapes), attention=backward, context_comm=np.maximum(2 * ring - backward * share, 0.0)),
+        modules={RecomputeModules.CORE_ATTN: forward},
+    )
+
+
+def kernels_attention(
+    calls: KernelCalls, shapes: Shapes, core: CoreAttention, fraction: float, *, backward: bool
+) -> FloatColumn:
+    """One device's attention kernel: its queries against all keys."""
+    from meshwright.cost_models import kernels  # noqa: PLC0415
+
+    job, seq = calls.job, calls.job.workload.seq_len
+    return kernels.attention_time_s(
+        job.cluster.accelerator,
+        calls.kernel_rates,
+        job.workload.precision,
+        shapes.micro_batch,
+        core.heads,
+        core.kv_heads,
+        seq / shapes.cp,
+        np.full(len(shapes), float(seq)),
+        core.qk_dim,
+        core.v_dim,
+        fraction,
+        backward=backward,
+        flash=job.framework.flash_attention,
+    )
+
+
+@block_time.register
+def _(block: Attention, calls: KernelCalls, shapes: Shapes) -> BlockTime:
+    hidden = calls.job.architecture.hidden
+    kv_heads = np.maximum(block.num_kv_heads / shapes.tp, 1.0)
+    query_dim = block.query_dim / shapes.tp
+    kv_dim = kv_heads * block.head_dim
+    gate_dim = query_dim if block.output_gate else 0.0
+    qkv = calls.linear(shapes.tokens, hidden, query_dim + gate_dim + 2 * kv_dim)
+    output = calls.linear(shapes.tokens, query_dim, hidden)
+    rotary = calls.elementwise(2 * shapes.tokens * (query_dim + kv_dim) * calls.width)
+    core = CoreAttention(block.num_heads / shapes.tp, kv_heads, block.head_dim, block.head_dim, block.window)
+    size = len(shapes)
+    return (
+        norm_and_residual(calls, shapes)
+        + linear_block(calls, shapes, qkv, output, shapes.tokens * (hidden + query_dim))
+        + core_attention_time(calls, shapes, core)
+        + BlockTime(term_table(size, elementwise=rotary), term_table(size, elementwise=rotary))
+    )
+
+
+@block_time.register
+def _(block: LatentAttention, calls: KernelCalls, shapes: Shapes) -> BlockTime:
+    hidden, tokens = calls.job.architecture.hidden, shapes.tokens
+    heads = block.num_heads / shapes.tp
+    query_dim = heads * block.qk_head_dim
+    kv_up_dim = heads * (block.qk_nope_head_dim + block.v_head_dim)
+    value_dim = heads * block.v_head_dim
+    query_rank = block.q_lora_rank or 0
+    down = calls.linear(shapes.stream_tokens, hidden, query_rank + block.kv_lora_rank + block.qk_rope_head_dim)
+    up = calls.linear(tokens, block.kv_lora_rank, kv_up_dim)
+    up += calls.linear(tokens, query_rank or hidden, query_dim)
+    output = calls.linear(tokens, value_dim, hidden)
+    rotary = calls.elementwise(2 * tokens * (2 * query_dim + kv_up_dim) * calls.width)
+    core = CoreAttention(heads, heads, block.qk_head_dim, block.v_head_dim)
+    size = len(shapes)
+    compressed = BlockTime(
+        forward=term_table(size, matmul=down.forward, elementwise=rotary),
+        backward=term_table(size, matmul=down.backward, elementwise=2 * rotary),
+        modules={RecomputeModules.MLA_UP_PROJ: up.forward + rotary},
+    )
+    return (
+        norm_and_residual(calls, shapes)
+        + linear_block(calls, shapes, up, output, tokens * (hidden + query_rank + block.kv_lora_rank + value_dim))
+        + core_attention_time(calls, shapes, core)
+        + compressed
+    )
+
+
+@block_time.register
+def _(block: StateSpace, calls: KernelCalls, shapes: Shapes) -> BlockTime:
+    hidden, tokens = calls.job.architecture.hidden, shapes.tokens
+    inner = block.inner_dim / shapes.tp
+    groups_dim = 2 * block.num_groups * block.state_size / np.minimum(shapes.tp, block.num_groups)
+    projected = calls.linear(tokens, hidden, 2 * inner + groups_dim + block.num_heads / shapes.tp)
+    output = calls.linear(tokens, inner, hidden)
+    # Mamba-2's chunked scan (arXiv:2405.21060, §6): memory-bound; reads and writes x, z, B, C and the states.
+    scan = calls.elementwise(tokens * (6 * inner + 2 * groups_dim) * calls.width)
+    size = len(shapes)
+    return (
+        norm_and_residual(calls, shapes)
+        + linear_block(calls, shapes, projected, output, tokens * (hidden + inner))
+        + BlockTime(term_table(size, elementwise=scan), term_table(size, elementwise=2 * scan))
+    )
+
+
+def activation_passes(*, gated: bool) -> tuple[float, float]:
+    """Tensors of the inner width that an activation function reads and writes: forward, backward."""
+    return (3.0, 5.0) if gated else (2.0, 3.0)
+
+
+def feed_forward(
+    calls: KernelCalls,
+    shapes: Shapes,
+    tokens: FloatColumn,
+    ffn: FloatColumn,
+    *,
+    gated: bool,
+    groups: FloatColumn | int = 1,
+) -> tuple[LinearTime, LinearTime, FloatColumn, FloatColumn]:
+    """Up (with gate) and down projections on `tokens` rows a group, and both passes of the activation function."""
+    hidden = calls.job.architecture.hidden
+    up = calls.linear(tokens, hidden, ffn * (2 if gated else 1), groups)
+    down = calls.linear(tokens, ffn, hidden, groups)
+    forward_passes, backward_passes = activation_passes(gated=gated)
+    inner_bytes = tokens * np.asarray(groups) * ffn * calls.width
+    return up, down, calls.elementwise(forward_passes * inner_bytes), calls.elementwise(backward_passes * inner_bytes)
+
+
+def dense_feed_forward(calls: KernelCalls, shapes: Shapes, ffn_hidden: int, *, gated: bool) -> BlockTime:
+    """A tensor-parallel feed-forward block without norm and residual."""
+    ffn = ffn_hidden / shapes.tp
+    up, down, activation, activation_backward = feed_forward(calls, shapes, shapes.tokens, ffn, gated=gated)
+    size = len(shapes)
+    return linear_block(
+        calls, shapes, up, down, shapes.tokens * (calls.job.architecture.hidden + ffn)
+    ) + BlockTime(
+        forward=term_table(size, elementwise=activation),
+        backward=term_table(size, elementwise=activation_backward),
+        modules={
+            RecomputeModules.MLP_ACT: activation,
+            RecomputeModules.MLP: up.forward + down.forward + activation,
+        },
+    )
+
+
+@block_time.register
+def _(block: DenseMlp, calls: KernelCalls, shapes: Shapes) -> BlockTime:
+    return norm_and_residual(calls, shapes) + dense_feed_forward(calls, shapes, block.ffn_hidden, gated=block.gated)
+
+
+def expert_exchange(calls: KernelCalls, shapes: Shapes, block: MoeMlp) -> FloatColumn:
+    """Dispatch and combine of one pass: all-to-all over the expert ranks, gather and scatter over expert-tensor ranks."""
+    hidden_bytes = calls.job.architecture.hidden * calls.width * block.top_k
+    local_bytes = shapes.expert_tokens * hidden_bytes * calls.job.workload.moe_imbalance
+    exchange = 2 * calls.all_to_all(local_bytes, shapes.ep, shapes.etp)
+    gathered = local_bytes * shapes.etp
+    one = np.ones_like(shapes.etp)
+    tensor = calls.all_gather(gathered, shapes.etp, one) + calls.reduce_scatter(gathered, shapes.etp, one)
+    return exchange * (1.0 - calls.job.framework.overlap_expert) + tensor
+
+
+@block_time.register
+def _(block: MoeMlp, calls: KernelCalls, shapes: Shapes) -> BlockTime:
+    hidden, size = calls.job.architecture.hidden, len(shapes)
+    local_experts = block.num_experts / shapes.ep
+    routed = shapes.expert_tokens * shapes.etp * block.top_k * calls.job.workload.moe_imbalance
+    up, down, activation, activation_backward = feed_forward(
+        calls, shapes, routed / local_experts, block.expert_ffn_hidden / shapes.etp, gated=block.gated,
+        groups=local_experts,
+    )  # fmt: skip
+    router = calls.linear(shapes.expert_tokens, hidden, float(block.num_experts), precision="bf16")
+    # Permute before and unpermute after the experts: each reads and writes every routed copy once.
+    permute = calls.elementwise(4 * shapes.expert_tokens * block.top_k * hidden * calls.width)
+    exchange = expert_exchange(calls, shapes, block)
+    expert_forward = up.forward + down.forward + activation
+    experts = BlockTime(
+        forward=term_table(
+            size, matmul=up.forward + down.forward + router.forward, elementwise=activation + permute, expert_comm=exchange
+        ),
+        backward=term_table(
+            size,
+            matmul=up.backward + down.backward + router.backward,
+            elementwise=activation_backward + permute,
+            expert_comm=exchange,
+        ),
+        modules={
+            RecomputeModules.MLP_ACT: activation,
+            RecomputeModules.MOE: expert_forward + permute + exchange,
+        },
+    )
+    total = norm_and_residual(calls, shapes) + experts
+    if block.shared_ffn_hidden:
+        shared = dense_feed_forward(calls, shapes, block.shared_ffn_hidden, gated=block.gated)
+        total += BlockTime(shared.forward, shared.backward)
+    return total
+
+
+def output_time(calls: KernelCalls, shapes: Shapes) -> BlockTime:
+    """Final norm, output layer over the padded vocabulary's tp share, and the loss."""
+    job, size = calls.job, len(shapes)
+    vocab = job.architecture.vocab / shapes.tp
+    precision = "bf16" if calls.is_low_precision else None
+    head = calls.linear(shapes.tokens, job.architecture.hidden, vocab, precision=precision)
+    hidden_bytes = shapes.tokens * job.architecture.hidden * calls.width
+    gather = calls.all_gather(hidden_bytes, shapes.tp, np.ones_like(shapes.tp))
+    loss = calls.elementwise(job.framework.loss_traffic_bytes / 2 * shapes.tokens * vocab)
+    return norm_and_residual(calls, shapes) + BlockTime(
+        forward=term_table(size, matmul=head.forward, elementwise=loss, tensor_comm=gather),
+        backward=term_table(size, matmul=head.backward, elementwise=loss, tensor_comm=gather),
+    )
+
+
+def embedding_time(calls: KernelCalls, shapes: Shapes) -> BlockTime:
+    """Table look-up and its scattered gradient, with the tensor-parallel reduction of the looked-up rows."""
+    hidden_bytes = shapes.tokens * calls.job.architecture.hidden * calls.width
+    lookup = calls.elementwise(2 * hidden_bytes)
+    reduce = calls.reduce_scatter(hidden_bytes, shapes.tp, np.ones_like(shapes.tp))
+    table = term_table(len(shapes), elementwise=lookup, tensor_comm=reduce)
+    return BlockTime(table, table.copy())
+
+
+def exposed_host_time(block: BlockTime, kernels_launched: float, launch_s: float) -> BlockTime:
+    """Adds the time that the device waits for the host to launch kernels, where launching is slower than running.
+
+    The backward pass launches about one and a half times as many kernels: two products for each linear, one kernel
+    for each other operation.
+    """
+    for terms, launched in ((block.forward, kernels_launched), (block.backward, 1.5 * kernels_launched)):
+        terms[LayerTerm.HOST] += np.maximum(launched * launch_s - terms.sum(axis=0), 0.0)
+    return block

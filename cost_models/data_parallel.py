@@ -1,0 +1,137 @@
+"""Gradient reduction, parameter gathers, and how much of them stays exposed."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from meshwright.cost_models.candidates import Candidates, FloatColumn, IntColumn, Sharding
+from meshwright.cost_models.job import Job
+from meshwright.cost_models.kernel_calls import KernelCalls
+from meshwright.cost_models.memory import data_ranks, expert_data_ranks
+
+
+@dataclass(frozen=True)
+class StageWork:
+    """What the data-parallel communication of one stage runs beside; (num_candidates,) each.
+
+    Attributes:
+        forward_s: Forward time of one micro-batch.
+        backward_s: Backward time of one micro-batch.
+        dense_parameters: Trained parameters on a device without routed experts (adapters only, for LoRA).
+        expert_parameters: Routed experts on a device.
+        gathered_dense: Parameters that ZeRO-3 must gather (the frozen base included).
+        num_layers: Layers of the stage: communication comes in about as many pieces.
+    """
+
+    forward_s: FloatColumn
+    backward_s: FloatColumn
+    dense_parameters: FloatColumn
+    expert_parameters: FloatColumn
+    gathered_dense: FloatColumn
+    num_layers: FloatColumn
+
+
+@dataclass(frozen=True)
+class DataParallelTime:
+    """Seconds of data-parallel communication; (num_candidates,) each.
+
+    Attributes:
+        exposed_s: What the step waits for.
+        hidden_s: What runs beside compute.
+    """
+
+    exposed_s: FloatColumn
+    hidden_s: FloatColumn
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """One pass of each collective over dense and expert parameters; (num_candidates,) seconds each."""
+
+    gather_s: FloatColumn
+    scatter_s: FloatColumn
+    reduce_s: FloatColumn
+
+
+def exchange_times(job: Job, calls: KernelCalls, candidates: Candidates, work: StageWork) -> Exchange:
+    """All-gather of parameters, reduce-scatter of gradients within the shard group, all-reduce across groups."""
+    c, width = candidates, job.workload.activation_bytes
+    reduce_bytes = job.framework.gradient_reduce_bytes
+    ranks, expert_ranks = data_ranks(c), expert_data_ranks(c)
+    shard = c.shard_group
+    expert_shard = np.maximum(expert_ranks * shard // ranks, 1)
+    expert_stride = c.ep * c.etp
+
+    def both(collective: str, dense_bytes: FloatColumn, expert_bytes: FloatColumn, *, across: bool) -> FloatColumn:
+        call = getattr(calls, collective)
+        size, stride = (ranks // shard, c.tp * shard) if across else (shard, c.tp)
+        expert_size = expert_ranks // expert_shard if across else expert_shard
+        time = call(dense_bytes, size, stride)
+        if job.architecture.is_moe:
+            time = time + call(expert_bytes, expert_size, expert_stride * (expert_shard if across else 1))
+        return np.asarray(time)
+
+    dense_gradient = work.dense_parameters * reduce_bytes
+    expert_gradient = work.expert_parameters * reduce_bytes
+    return Exchange(
+        gather_s=both("all_gather", work.gathered_dense * width, work.expert_parameters * width, across=False),
+        scatter_s=both("reduce_scatter", dense_gradient, expert_gradient, across=False),
+        reduce_s=both("all_reduce", dense_gradient / shard, expert_gradient / expert_shard, across=True),
+    )
+
+
+def data_parallel_time(
+    job: Job, calls: KernelCalls, candidates: Candidates, work: StageWork, micro_batches: IntColumn
+) -> DataParallelTime:
+    """Exposed and hidden data-parallel communication of a whole step."""
+    exchange = exchange_times(job, calls, candidates, work)
+    step = once_a_step(job, candidates, work, exchange)
+    fsdp = each_micro_batch(job, work, exchange, micro_batches)
+    fully = candidates.sharding >= Sharding.ZERO3
+    return DataParallelTime(
+        exposed_s=np.where(fully, fsdp.exposed_s, step.exposed_s),
+        hidden_s=np.where(fully, fsdp.hidden_s, step.hidden_s),
+    )
+
+
+def beside(comm_s: FloatColumn, compute_s: FloatColumn, num_pieces: FloatColumn, *, overlap: bool) -> FloatColumn:
+    """Exposed part of communication in pieces beside compute: the last piece has nothing left to hide behind."""
+    if not overlap:
+        return comm_s
+    piece = comm_s / np.maximum(num_pieces, 1.0)
+    return np.maximum(comm_s - compute_s, piece)
+
+
+def once_a_step(job: Job, candidates: Candidates, work: StageWork, exchange: Exchange) -> DataParallelTime:
+    """Unsharded, ZeRO-1 and ZeRO-2: gradients reduce beside the last backward pass, parameters gather beside the
+    first forward pass (Megatron-core's distributed optimizer with overlap)."""
+    profile = job.framework
+    sharded = candidates.sharding >= Sharding.ZERO1
+    gradients = exchange.scatter_s + exchange.reduce_s
+    # An unsharded all-reduce is the same ring: a scatter and a gather of gradients, over the shard group as a whole.
+    gradients = np.where(sharded, gradients, exchange.reduce_s)
+    parameters = np.where(sharded, exchange.gather_s, 0.0)
+    exposed = beside(
+        gradients, work.backward_s, work.num_layers, overlap=profile.overlap_gradient_reduce
+    ) + beside(parameters, work.forward_s, work.num_layers, overlap=profile.overlap_parameter_gather)
+    return DataParallelTime(exposed, gradients + parameters - exposed)
+
+
+def each_micro_batch(
+    job: Job, work: StageWork, exchange: Exchange, micro_batches: IntColumn
+) -> DataParallelTime:
+    """ZeRO-3 and HSDP: every micro-batch gathers twice; gradients scatter after each or after the last one.
+
+    HSDP's reduction across replicas follows every scatter (PyTorch FSDP, arXiv:2304.11277, §3.2).
+    """
+    profile = job.framework
+    reduce = exchange.scatter_s + exchange.reduce_s
+    reductions = micro_batches if profile.fsdp_reduce_each_micro_batch else np.ones_like(micro_batches)
+    gather_exposed = beside(exchange.gather_s, work.forward_s, work.num_layers, overlap=profile.overlap_fsdp)
+    with_reduce = beside(
+        exchange.gather_s + reduce, work.backward_s, work.num_layers, overlap=profile.overlap_fsdp
+    )
+    without = beside(exchange.gather_s, work.backward_s, work.num_layers, overlap=profile.overlap_fsdp)
+    exposed = micro_batches * gather_exposed + reductions * with_reduce + (micro_batches - reductions) * without
+    total = 2 * micro_batches * exchange.gather_s + reductions * reduce
+    return DataParallelTime(exposed, total - exposed)

@@ -1,0 +1,112 @@
+"""What a training framework does with memory, kernels and overlap: facts about it, not fitted factors."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class StateBytes:
+    """Bytes that one parameter costs between two kernels.
+
+    Attributes:
+        parameter: The copy that computes (16 bit), or under FSDP the sharded fp32 one.
+        gradient: The buffer that gradients accumulate in.
+        optimizer: fp32 master copy and both Adam moments.
+        optimizer_temporary: Extra bytes that live only inside `optimizer.step` (foreach implementations).
+    """
+
+    parameter: float
+    gradient: float
+    optimizer: float
+    optimizer_temporary: float = 0.0
+
+
+@dataclass(frozen=True)
+class FrameworkProfile:
+    """One framework: which axes it offers, what it keeps, what it fuses, what it overlaps.
+
+    Attributes:
+        name: Catalog name, such as `megatron-core`.
+        title: Name in reports.
+        schedules: Names of the pipeline schedules that it runs.
+        shardings: Names of the sharding modes that it runs.
+        recomputes: `none`, `selective`, `full`.
+        selective_modules: Sets of modules that selective recomputation may choose, `+`-joined, cheapest first.
+        recompute_per_layer: Whether k of a stage's n layers can be recomputed.
+        interleaving: Whether virtual pipeline stages exist.
+        context_parallel: Whether context parallelism exists.
+        expert_parallel: Whether expert parallelism exists.
+        expert_tensor_parallel: Whether experts may use another tensor-parallel degree than the rest.
+        pipeline_with_fsdp: Whether ZeRO-3/HSDP and pipeline stages combine.
+        tensor_parallel: Whether tensor parallelism exists.
+        kv_head_replication: Whether tp may exceed the number of KV heads.
+        uneven_stages: Whether layers may divide unevenly over stages.
+        states: State bytes under none, ZeRO-1 and ZeRO-2.
+        fsdp_states: State bytes under ZeRO-3 and HSDP.
+        gradient_reduce_bytes: Bytes per parameter that the data-parallel reduction moves.
+        gradient_accumulate_bytes: HBM traffic per parameter and micro-batch to accumulate gradients (0 if fused into
+            the weight-gradient GEMM).
+        flash_attention: Whether attention avoids the score matrix.
+        norm_saved_bytes: Activation bytes kept per hidden element by one norm (its input and its output).
+        gated_activation_saved: Tensors of the inner width that a gated feed-forward block keeps.
+        plain_activation_saved: Tensors of the inner width that an ungated one keeps.
+        dropout: Whether dropout masks are kept (one byte an element, two a layer).
+        elementwise_traffic: HBM traffic of norms, activations, residuals relative to ideally fused kernels.
+        logits_saved_bytes: Bytes per logit alive at the loss, the 16-bit output included.
+        loss_traffic_bytes: HBM traffic per logit of the loss, forward and backward.
+        overlap_gradient_reduce: Whether gradients reduce beside the backward pass.
+        overlap_parameter_gather: Whether ZeRO-1/2 parameters gather beside the next forward pass.
+        overlap_fsdp: Whether ZeRO-3 gathers are prefetched beside compute.
+        overlap_tensor_backward: Whether tensor-parallel communication of the backward pass runs beside
+            weight-gradient GEMMs.
+        overlap_tensor_forward: Share of tensor-parallel communication that fused or pipelined kernels hide.
+        overlap_pipeline: Whether sends between interleaved stages run beside compute.
+        overlap_expert: Share of expert all-to-all hidden by other micro-batches' compute.
+        fsdp_reduce_each_micro_batch: Whether ZeRO-3 reduces gradients after every micro-batch.
+        kernels_per_layer: Kernels launched in the forward pass of a dense layer.
+        host_launch_s: Host time to launch one kernel; 0 with graphs or whole-program compilation.
+        context_bytes: Device memory outside the allocator: context, communicators, library workspaces.
+        fragmentation: Reserved-over-allocated excess of the caching allocator.
+        sources: Where each value comes from, by attribute name.
+    """
+
+    name: str
+    title: str
+    schedules: tuple[str, ...]
+    shardings: tuple[str, ...]
+    recomputes: tuple[str, ...]
+    selective_modules: tuple[str, ...]
+    recompute_per_layer: bool
+    interleaving: bool
+    tensor_parallel: bool
+    context_parallel: bool
+    expert_parallel: bool
+    expert_tensor_parallel: bool
+    pipeline_with_fsdp: bool
+    kv_head_replication: bool
+    uneven_stages: bool
+    states: StateBytes
+    fsdp_states: StateBytes
+    gradient_reduce_bytes: float
+    gradient_accumulate_bytes: float
+    flash_attention: bool
+    norm_saved_bytes: float
+    gated_activation_saved: float
+    plain_activation_saved: float
+    dropout: bool
+    elementwise_traffic: float
+    logits_saved_bytes: float
+    loss_traffic_bytes: float
+    overlap_gradient_reduce: bool
+    overlap_parameter_gather: bool
+    overlap_fsdp: bool
+    overlap_tensor_backward: bool
+    overlap_tensor_forward: float
+    overlap_pipeline: bool
+    overlap_expert: float
+    fsdp_reduce_each_micro_batch: bool
+    kernels_per_layer: float
+    host_launch_s: float
+    context_bytes: float
+    fragmentation: float
+    sources: Mapping[str, str] = field(default_factory=dict, compare=False)

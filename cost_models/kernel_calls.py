@@ -1,0 +1,122 @@
+"""The kernels of one job: device, rates and precision bound once, so that block models read like the blocks."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from meshwright.cost_models import collectives, kernels
+from meshwright.cost_models.calibration import CollectiveRates, KernelRates
+from meshwright.cost_models.candidates import FloatColumn, IntColumn
+from meshwright.cost_models.job import Job
+
+CAST_BYTES = 3.0
+"""HBM traffic of quantising one 16-bit element to 8 bits: read 2 bytes, write 1."""
+
+
+@dataclass(frozen=True)
+class LinearTime:
+    """Seconds of one linear layer: forward, gradient of the input, gradient of the weights."""
+
+    forward: FloatColumn
+    input_gradient: FloatColumn
+    weight_gradient: FloatColumn
+
+    @property
+    def backward(self) -> FloatColumn:
+        """Both gradients."""
+        return self.input_gradient + self.weight_gradient
+
+    def __add__(self, other: "LinearTime") -> "LinearTime":
+        return LinearTime(
+            self.forward + other.forward,
+            self.input_gradient + other.input_gradient,
+            self.weight_gradient + other.weight_gradient,
+        )
+
+
+@dataclass(frozen=True)
+class KernelCalls:
+    """Kernel and collective times of one job; all arguments broadcast, all results are seconds."""
+
+    job: Job
+
+    @cached_property
+    def kernel_rates(self) -> KernelRates:
+        """Rates of the cluster's accelerator."""
+        return self.job.calibration.kernel_rates(self.job.cluster.accelerator)
+
+    @cached_property
+    def collective_rates(self) -> CollectiveRates:
+        """Rates of the cluster's links."""
+        return self.job.calibration.collective_rates(self.job.cluster)
+
+    @property
+    def width(self) -> int:
+        """Bytes of one activation."""
+        return self.job.workload.activation_bytes
+
+    @property
+    def is_low_precision(self) -> bool:
+        """Whether matrix multiplications run below 16 bits, so that their inputs must be quantised."""
+        return self.job.workload.precision in ("fp8", "mxfp8", "nvfp4")
+
+    def matmul(
+        self,
+        m: FloatColumn | float,
+        n: FloatColumn | float,
+        k: FloatColumn | float,
+        groups: FloatColumn | IntColumn | int = 1,
+        precision: str | None = None,
+    ) -> FloatColumn:
+        """Time of `groups` (m×k)·(k×n) products."""
+        accelerator = self.job.cluster.accelerator
+        return kernels.gemm_time_s(
+            accelerator, self.kernel_rates, precision or self.job.workload.precision, m, n, k, groups
+        )
+
+    def linear(
+        self,
+        tokens: FloatColumn,
+        in_dim: FloatColumn | float,
+        out_dim: FloatColumn | float,
+        groups: FloatColumn | IntColumn | int = 1,
+        precision: str | None = None,
+    ) -> LinearTime:
+        """A linear layer on `tokens` rows a group; a frozen base model (LoRA) needs no weight gradient."""
+        forward = self.matmul(tokens, out_dim, in_dim, groups, precision)
+        input_gradient = self.matmul(tokens, in_dim, out_dim, groups, precision)
+        if self.job.workload.task == "lora":
+            return LinearTime(forward, input_gradient, np.zeros_like(forward))
+        return LinearTime(forward, input_gradient, self.matmul(in_dim, out_dim, tokens, groups, precision))
+
+    def elementwise(self, num_bytes: FloatColumn | float) -> FloatColumn:
+        """Time of memory-bound kernels that would move `num_bytes` if ideally fused."""
+        traffic = np.asarray(num_bytes, dtype=np.float64) * self.job.framework.elementwise_traffic
+        return kernels.streaming_time_s(self.job.cluster.accelerator, self.kernel_rates, traffic)
+
+    def quantise(self, num_elements: FloatColumn) -> FloatColumn:
+        """Time to quantise the inputs of matrix multiplications; zero at 16 bits."""
+        if not self.is_low_precision:
+            return np.zeros_like(num_elements)
+        return kernels.streaming_time_s(self.job.cluster.accelerator, self.kernel_rates, CAST_BYTES * num_elements)
+
+    def all_reduce(self, num_bytes: FloatColumn, size: IntColumn, stride: IntColumn) -> FloatColumn:
+        """All-reduce of `num_bytes` a rank."""
+        return collectives.all_reduce_time_s(self.job.cluster, self.collective_rates, num_bytes, size, stride)
+
+    def all_gather(self, num_bytes: FloatColumn, size: IntColumn, stride: IntColumn) -> FloatColumn:
+        """All-gather whose result is `num_bytes` a rank."""
+        return collectives.all_gather_time_s(self.job.cluster, self.collective_rates, num_bytes, size, stride)
+
+    def reduce_scatter(self, num_bytes: FloatColumn, size: IntColumn, stride: IntColumn) -> FloatColumn:
+        """Reduce-scatter whose input is `num_bytes` a rank."""
+        return collectives.reduce_scatter_time_s(self.job.cluster, self.collective_rates, num_bytes, size, stride)
+
+    def all_to_all(self, num_bytes: FloatColumn, size: IntColumn, stride: IntColumn) -> FloatColumn:
+        """All-to-all in which every rank holds `num_bytes`."""
+        return collectives.all_to_all_time_s(self.job.cluster, self.collective_rates, num_bytes, size, stride)
+
+    def send_recv(self, num_bytes: FloatColumn, stride: IntColumn) -> FloatColumn:
+        """Point-to-point message between devices `stride` apart."""
+        return collectives.send_recv_time_s(self.job.cluster, self.collective_rates, num_bytes, stride)

@@ -1,0 +1,85 @@
+"""Parameters that one device holds of every kind of layer, of the embedding and of the output layer."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from meshwright.cost_models.architecture import Architecture, Attention, DenseMlp, LatentAttention, Layer
+from meshwright.cost_models.candidates import FloatColumn
+from meshwright.cost_models.job import Job
+from meshwright.cost_models.parameters import layer_parameters
+from meshwright.cost_models.shapes import Shapes
+from meshwright.cost_models.terms import TermTable
+
+VOCAB_MULTIPLE = 128
+"""Megatron-LM pads the vocabulary to a multiple of 128·tp (`--make-vocab-size-divisible-by`)."""
+
+
+@dataclass(frozen=True)
+class LayerParameters:
+    """Parameters on one device.
+
+    Attributes:
+        dense: (num_kinds, num_shapes) all but routed experts.
+        expert: (num_kinds, num_shapes) routed experts.
+        adapter: (num_kinds,) low-rank adapters, for LoRA; zero otherwise.
+        embedding: (num_shapes,) input side.
+        output: (num_shapes,) output side where it isn't tied, or where it lies on another stage than the embedding.
+        tied_output: (num_shapes,) output side on the same device as a tied embedding.
+    """
+
+    dense: TermTable
+    expert: TermTable
+    adapter: FloatColumn
+    embedding: FloatColumn
+    output: FloatColumn
+    tied_output: FloatColumn
+
+
+def device_parameters(job: Job, shapes: Shapes) -> LayerParameters:
+    """Parameters that one device holds, by kind of layer and shape."""
+    arch = job.architecture
+    counts = [layer_parameters(kind, arch.hidden) for kind in arch.layer_kinds]
+    kv_ranks = [np.minimum(shapes.tp, _kv_heads(kind)) for kind in arch.layer_kinds]
+    dense = [c.sharded / shapes.tp + c.kv / kv + c.replicated for c, kv in zip(counts, kv_ranks, strict=True)]
+    expert = [c.expert / (shapes.ep * shapes.etp) for c in counts]
+    multiple = VOCAB_MULTIPLE * shapes.tp
+    vocab_rows = np.ceil(arch.vocab / multiple) * VOCAB_MULTIPLE
+    table = vocab_rows * arch.hidden
+    replicated = arch.learned_positions * arch.hidden + arch.embedding_norm_params
+    tied_output = np.full(len(shapes), float(arch.final_norm_params))
+    return LayerParameters(
+        dense=np.stack(dense),
+        expert=np.stack(expert),
+        adapter=np.array([_adapter_parameters(job, kind) for kind in arch.layer_kinds]),
+        embedding=table + replicated,
+        output=table + tied_output,
+        tied_output=tied_output if arch.tied_embeddings else table + tied_output,
+    )
+
+
+def _kv_heads(kind: Layer) -> int:
+    return kind.mixer.num_kv_heads if isinstance(kind.mixer, Attention) else 1
+
+
+def _adapter_parameters(job: Job, kind: Layer) -> float:
+    """LoRA (arXiv:2106.09685): rank·(in + out) for every linear of the layer but routed experts."""
+    if job.workload.task != "lora":
+        return 0.0
+    hidden, dims = job.architecture.hidden, 0
+    if isinstance(kind.mixer, Attention):
+        dims += 2 * (hidden + kind.mixer.query_dim) + 2 * (hidden + kind.mixer.kv_dim)
+    elif isinstance(kind.mixer, LatentAttention):
+        heads = kind.mixer.num_heads
+        dims += 2 * hidden + kind.mixer.kv_lora_rank + (kind.mixer.q_lora_rank or 0)
+        dims += heads * (kind.mixer.qk_head_dim + kind.mixer.qk_nope_head_dim + 2 * kind.mixer.v_head_dim)
+    if isinstance(kind.mlp, DenseMlp):
+        dims += kind.mlp.num_projections * (hidden + kind.mlp.ffn_hidden)
+    return float(job.workload.lora_rank * dims)
+
+
+def largest_gathered_unit(architecture: Architecture, parameters: LayerParameters) -> FloatColumn:
+    """Parameters of the largest unit that ZeRO-3 gathers at once: a layer, or the embedding or output table."""
+    layers = (parameters.dense + parameters.expert).max(axis=0)
+    tables = np.maximum(parameters.embedding, parameters.output)
+    return np.asarray(np.maximum(layers, tables if architecture.vocab else 0.0))

@@ -1,0 +1,72 @@
+"""Time of every kind of layer for every distinct shape: what stages add up."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from meshwright.cost_models.architecture import Layer, MoeMlp
+from meshwright.cost_models.block_time import (
+    BlockTime,
+    block_time,
+    embedding_time,
+    exposed_host_time,
+    output_time,
+)
+from meshwright.cost_models.candidates import FloatColumn, RecomputeModules
+from meshwright.cost_models.kernel_calls import KernelCalls
+from meshwright.cost_models.shapes import Shapes
+from meshwright.cost_models.terms import TermTable
+
+EXPERT_KERNELS = 2.0
+"""Kernels of a MoE layer relative to a dense one: router, top-k, permutes and exchanges come on top (Megatron-core's
+token dispatcher, counted)."""
+MODULES = tuple(RecomputeModules)
+
+
+@dataclass(frozen=True)
+class LayerTimes:
+    """Seconds for one micro-batch.
+
+    Attributes:
+        forward: (num_kinds, num_terms, num_shapes).
+        backward: (num_kinds, num_terms, num_shapes), without recomputation.
+        module_forward: (num_modules, num_kinds, num_shapes) forward seconds that selective recomputation repeats, by
+            module in the order of `MODULES`.
+        embedding: Forward and backward of the input embedding.
+        output: Forward and backward of final norm, output layer and loss.
+    """
+
+    forward: TermTable
+    backward: TermTable
+    module_forward: TermTable
+    embedding: BlockTime
+    output: BlockTime
+
+
+def layer_times(calls: KernelCalls, shapes: Shapes) -> LayerTimes:
+    """Time of every kind of layer, of the embedding and of the output layer, for every shape."""
+    kinds = [_layer_time(calls, shapes, kind) for kind in calls.job.architecture.layer_kinds]
+    no_time = np.zeros(len(shapes))
+    return LayerTimes(
+        forward=np.stack([kind.forward for kind in kinds]),
+        backward=np.stack([kind.backward for kind in kinds]),
+        module_forward=np.stack([[kind.modules.get(m, no_time) for kind in kinds] for m in MODULES]),
+        embedding=embedding_time(calls, shapes),
+        output=output_time(calls, shapes),
+    )
+
+
+def _layer_time(calls: KernelCalls, shapes: Shapes, layer: Layer) -> BlockTime:
+    profile = calls.job.framework
+    blocks = block_time(layer.mixer, calls, shapes) + block_time(layer.mlp, calls, shapes)
+    halves = ((layer.mixer is not None) + (layer.mlp is not None)) / 2
+    launched = profile.kernels_per_layer * halves * (EXPERT_KERNELS if isinstance(layer.mlp, MoeMlp) else 1.0)
+    return exposed_host_time(blocks, launched, profile.host_launch_s)
+
+
+def recomputed_module_time(times: LayerTimes, modules: int) -> FloatColumn:
+    """Forward seconds (num_kinds, num_shapes) that one set of `RecomputeModules` bits repeats."""
+    if modules & (RecomputeModules.MLP | RecomputeModules.MOE):
+        modules &= ~RecomputeModules.MLP_ACT  # contained in them
+    chosen = [index for index, module in enumerate(MODULES) if modules & module]
+    return times.module_forward[chosen].sum(axis=0)

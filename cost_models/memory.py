@@ -1,0 +1,146 @@
+"""Peak bytes of every stage: states, activations in flight, working sets, gathered parameters."""
+
+from dataclasses import dataclass, fields
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meshwright.cost_models.candidates import Candidates, FloatColumn, IntColumn, Sharding
+from meshwright.cost_models.framework import StateBytes
+from meshwright.cost_models.job import Job
+from meshwright.cost_models.pipeline import in_flight, num_micro_batches
+from meshwright.cost_models.stage_costs import StageCosts
+
+StageBytes = NDArray[np.float64]
+GATHERED_UNITS = 2
+"""Units that ZeRO-3 holds whole at once: the one that computes and the one prefetched (PyTorch FSDP, arXiv:2304.11277)."""
+
+
+@dataclass(frozen=True)
+class MemoryBreakdown:
+    """Bytes on one device by class; every array has shape (num_candidates, num_groups).
+
+    Attributes:
+        parameters: The copy that computes.
+        gradients: Accumulation buffers.
+        optimizer: Master weights and moments.
+        activations: Kept by the micro-batches in flight.
+        working: Alive on top at the moment of the peak: a layer's gradients, recomputed activations, logits, gathered
+            parameters, or temporaries of the optimizer step.
+        context: Outside the allocator.
+        fragmentation: Reserved but not allocated.
+    """
+
+    parameters: StageBytes
+    gradients: StageBytes
+    optimizer: StageBytes
+    activations: StageBytes
+    working: StageBytes
+    context: StageBytes
+    fragmentation: StageBytes
+
+    @cached_property
+    def allocated(self) -> StageBytes:
+        """What the framework's allocator hands out at the peak."""
+        return self.parameters + self.gradients + self.optimizer + self.activations + self.working
+
+    @cached_property
+    def total(self) -> StageBytes:
+        """What the device must have: allocated, fragmentation and context."""
+        return self.allocated + self.fragmentation + self.context
+
+    def at(self, rows: IntColumn, groups: IntColumn) -> "MemoryBreakdown":
+        """The breakdown at one group of every chosen row."""
+        return MemoryBreakdown(*(getattr(self, field.name)[rows, groups] for field in fields(self)))
+
+
+@dataclass(frozen=True)
+class ShardExtents:
+    """Over how many ranks each state is divided; (num_candidates, 1) columns for dense and for expert parameters."""
+
+    parameter: FloatColumn
+    gradient: FloatColumn
+    optimizer: FloatColumn
+    expert_parameter: FloatColumn
+    expert_gradient: FloatColumn
+    expert_optimizer: FloatColumn
+
+
+def data_ranks(candidates: Candidates) -> IntColumn:
+    """Ranks that hold the same dense parameters: dp·cp."""
+    return candidates.dp * candidates.cp
+
+
+def expert_data_ranks(candidates: Candidates) -> IntColumn:
+    """Ranks that hold the same routed experts: dp·cp·tp / (ep·etp)."""
+    c = candidates
+    return c.dp * c.cp * c.tp // (c.ep * c.etp)
+
+
+def shard_extents(candidates: Candidates) -> ShardExtents:
+    """Extents of the sharded states (ZeRO, arXiv:1910.02054, §5)."""
+    dense = candidates.shard_group[:, None].astype(np.float64)
+    ranks = data_ranks(candidates)[:, None]
+    expert = np.maximum(expert_data_ranks(candidates)[:, None] * dense / ranks, 1.0)
+    level = candidates.sharding[:, None]
+
+    def at_least(sharding: Sharding, extent: FloatColumn) -> FloatColumn:
+        return np.where(level >= sharding, extent, 1.0)
+
+    stages = (Sharding.ZERO3, Sharding.ZERO2, Sharding.ZERO1)
+    return ShardExtents(*(at_least(s, dense) for s in stages), *(at_least(s, expert) for s in stages))
+
+
+def state_bytes(job: Job, candidates: Candidates) -> tuple[FloatColumn, FloatColumn, FloatColumn, FloatColumn]:
+    """Bytes per parameter (parameter, gradient, optimizer, temporary) of each candidate; (num_candidates, 1)."""
+    fully = (candidates.sharding >= Sharding.ZERO3)[:, None]
+    plain, fsdp = job.framework.states, job.framework.fsdp_states
+
+    def column(name: str) -> FloatColumn:
+        return np.where(fully, getattr(fsdp, name), getattr(plain, name))
+
+    return tuple(column(name) for name in StateBytes.__dataclass_fields__)  # type: ignore[return-value]
+
+
+def memory_breakdown(job: Job, candidates: Candidates, stages: StageCosts, problem: IntColumn) -> MemoryBreakdown:
+    """Peak bytes of every group of stages.
+
+    The peak lies in the last backward pass (all states, activations in flight, the working set) or in the optimizer
+    step (all states and the step's temporaries), whichever is higher.
+    """
+    dense, expert = stages.dense_parameters[problem], stages.expert_parameters[problem]
+    adapter = stages.adapter_parameters[problem]
+    frozen = job.workload.task == "lora"
+    per_parameter, per_gradient, per_optimizer, per_temporary = state_bytes(job, candidates)
+    extents = shard_extents(candidates)
+    parameters = per_parameter * (dense / extents.parameter + expert / extents.expert_parameter)
+    if frozen:  # the base is held in 16 bits, and only the adapters train
+        parameters *= job.workload.activation_bytes / per_parameter
+        parameters += per_parameter * adapter
+        gradients = per_gradient * adapter
+        optimizer, temporary = per_optimizer * adapter, per_temporary * adapter
+    else:
+        gradients = per_gradient * (dense / extents.gradient + expert / extents.expert_gradient)
+        trained = dense / extents.optimizer + expert / extents.expert_optimizer
+        optimizer, temporary = per_optimizer * trained, per_temporary * trained
+    micro_batches = num_micro_batches(job, candidates)
+    flying = in_flight(candidates, micro_batches, stages.first_index[problem])
+    activations = flying * stages.activation_bytes[problem]
+    gathered = gathered_bytes(job, candidates, stages, problem)
+    backward_peak = activations + stages.working_bytes[problem] + gathered
+    working = np.maximum(backward_peak, temporary) - activations
+    allocated = parameters + gradients + optimizer + activations + working
+    context = np.full_like(allocated, job.framework.context_bytes)
+    return MemoryBreakdown(
+        parameters, gradients, optimizer, activations, working, context, job.framework.fragmentation * allocated
+    )
+
+
+def gathered_bytes(job: Job, candidates: Candidates, stages: StageCosts, problem: IntColumn) -> FloatColumn:
+    """Whole parameters and their whole gradients that ZeRO-3 holds for a moment; (num_candidates, 1)."""
+    width = job.workload.activation_bytes
+    unit = stages.gathered_parameters[problem][:, None] * width
+    gradient = 0.0 if job.workload.task == "lora" else unit
+    sharded = (candidates.sharding >= Sharding.ZERO3)[:, None] & (candidates.shard_group > 1)[:, None]
+    return np.where(sharded, GATHERED_UNITS * unit + gradient, 0.0)

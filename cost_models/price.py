@@ -1,0 +1,141 @@
+"""The price of every plan in a table: step time by term, peak memory by class and stage, energy and money."""
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meshwright.cost_models.candidates import Candidates, FloatColumn, IntColumn
+from meshwright.cost_models.data_parallel import DataParallelTime, StageWork, data_parallel_time
+from meshwright.cost_models.job import Job
+from meshwright.cost_models.kernel_calls import KernelCalls
+from meshwright.cost_models.memory import MemoryBreakdown, memory_breakdown, shard_extents
+from meshwright.cost_models.optimizer import optimizer_time_s
+from meshwright.cost_models.pipeline import bubble_s, num_micro_batches, pipeline_comm_s
+from meshwright.cost_models.stage_costs import StageCosts, StageModel, stage_costs, stage_model
+from meshwright.cost_models.terms import NUM_LAYER_TERMS, LayerTerm
+
+OVERLAP_SLOWDOWN = 0.15
+"""Compute lost while a collective runs beside it: NCCL's channels take about 20 of an H100's 132 SMs."""
+
+
+class StepTerm(IntEnum):
+    """What a step's time is made of; the terms add up to the step time."""
+
+    MATMUL = 0
+    ATTENTION = 1
+    ELEMENTWISE = 2
+    TENSOR_COMM = 3
+    CONTEXT_COMM = 4
+    EXPERT_COMM = 5
+    HOST = 6
+    RECOMPUTE = 7
+    GRADIENT_ACCUMULATION = 8
+    PIPELINE_COMM = 9
+    BUBBLE = 10
+    DATA_COMM = 11
+    OPTIMIZER = 12
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What a table of plans costs.
+
+    Attributes:
+        step_time_s: (num_candidates,) one optimizer step.
+        terms: (num_terms, num_candidates) seconds by `StepTerm`; the first eight belong to the slowest stage.
+        memory: Peak bytes by class, (num_candidates, num_groups) of equal stages.
+        num_micro_batches: (num_candidates,) micro-batches a step and data-parallel rank.
+        hidden_comm_s: (num_candidates,) data-parallel communication that runs beside compute.
+    """
+
+    step_time_s: FloatColumn
+    terms: NDArray[np.float64]
+    memory: MemoryBreakdown
+    num_micro_batches: IntColumn
+    hidden_comm_s: FloatColumn
+
+    @property
+    def peak_memory_bytes(self) -> FloatColumn:
+        """(num_candidates,) bytes that the fullest device must have."""
+        return np.asarray(self.memory.total.max(axis=1))
+
+    @property
+    def allocated_bytes(self) -> FloatColumn:
+        """(num_candidates,) bytes that the allocator of the fullest device hands out."""
+        return np.asarray(self.memory.allocated.max(axis=1))
+
+
+def price(job: Job, candidates: Candidates) -> Costs:
+    """Prices every plan of a table. A plan's price doesn't depend on the others in the table."""
+    model, problem = stage_model(job, candidates)
+    stages = stage_costs(model)
+    calls = KernelCalls(job)
+    micro_batches = num_micro_batches(job, candidates)
+    memory = memory_breakdown(job, candidates, stages, problem)
+    busy_s = stages.forward_s + stages.backward_s
+    slowest = np.argmax(busy_s, axis=1)
+    slowest_s = np.take_along_axis(busy_s, slowest[:, None], axis=1)[:, 0]
+    all_stages_s = (busy_s * stages.num_stages).sum(axis=1)
+    data = data_parallel_time(job, calls, candidates, stage_work(job, stages, problem), micro_batches)
+    terms = np.zeros((len(StepTerm), len(candidates)))
+    terms[: StepTerm.RECOMPUTE + 1] = slowest_stage_terms(model, slowest)[:, problem] * micro_batches
+    terms[StepTerm.GRADIENT_ACCUMULATION] = micro_batches * accumulation_s(job, calls, stages)[problem]
+    terms[StepTerm.PIPELINE_COMM] = pipeline_comm_s(
+        job, calls, candidates, micro_batches, stages.boundary_bytes[problem]
+    )
+    terms[StepTerm.BUBBLE] = bubble_s(candidates, slowest_s[problem], all_stages_s[problem])
+    terms[StepTerm.DATA_COMM] = data.exposed_s + OVERLAP_SLOWDOWN * data.hidden_s
+    terms[StepTerm.OPTIMIZER] = optimizer_time_s(job, calls, candidates, owned_parameters(job, candidates, stages, problem))
+    return Costs(terms.sum(axis=0), terms, memory, micro_batches, data.hidden_s)
+
+
+def slowest_stage_terms(model: StageModel, slowest: IntColumn) -> NDArray[np.float64]:
+    """(8, num_problems) seconds of one micro-batch on the slowest stage: the layer terms, then recomputation."""
+    rows, shape = np.arange(len(slowest)), model.problems.shape
+    times, counts = model.times, model.layer_counts[rows, slowest]
+    both = times.forward + times.backward
+    terms = np.zeros((NUM_LAYER_TERMS + 1, len(slowest)))
+    terms[:-1] = np.einsum("vk,ktv->tv", counts, both[:, :, shape])
+    terms[:-1] += (times.embedding.forward + times.embedding.backward)[:, shape] * model.has_embedding[rows, slowest]
+    terms[:-1] += (times.output.forward + times.output.backward)[:, shape] * model.output_passes[rows, slowest]
+    layers_forward = model.per_stage(times.forward.sum(axis=1))
+    terms[-1] = (layers_forward * model.repeated_share() + model.by_modules("time"))[rows, slowest]
+    return terms
+
+
+def accumulation_s(job: Job, calls: KernelCalls, stages: StageCosts) -> FloatColumn:
+    """(num_problems,) time of adding one micro-batch's gradients to the buffer, where the GEMM doesn't do it."""
+    if job.workload.task == "lora":
+        return np.zeros(len(stages.boundary_bytes))
+    owned = (stages.dense_parameters + stages.expert_parameters).max(axis=1)
+    return calls.elementwise(owned * job.framework.gradient_accumulate_bytes)
+
+
+def stage_work(job: Job, stages: StageCosts, problem: IntColumn) -> StageWork:
+    """What the data-parallel communication of the fullest stage runs beside."""
+    frozen = job.workload.task == "lora"
+    dense = stages.dense_parameters.max(axis=1)[problem]
+    expert = stages.expert_parameters.max(axis=1)[problem]
+    layers = np.full(len(problem), job.architecture.num_layers / 1.0)
+    return StageWork(
+        forward_s=stages.forward_s.max(axis=1)[problem],
+        backward_s=stages.backward_s.max(axis=1)[problem],
+        dense_parameters=stages.adapter_parameters.max(axis=1)[problem] if frozen else dense,
+        expert_parameters=np.zeros_like(expert) if frozen else expert,
+        gathered_dense=dense + (expert if frozen else 0.0),
+        num_layers=layers,
+    )
+
+
+def owned_parameters(job: Job, candidates: Candidates, stages: StageCosts, problem: IntColumn) -> FloatColumn:
+    """(num_candidates,) parameters whose optimizer states the fullest device holds."""
+    if job.workload.task == "lora":
+        return stages.adapter_parameters.max(axis=1)[problem]
+    extents = shard_extents(candidates)
+    dense = stages.dense_parameters.max(axis=1)[problem] / extents.optimizer[:, 0]
+    return dense + stages.expert_parameters.max(axis=1)[problem] / extents.expert_optimizer[:, 0]
+
+
+__all__ = ["Costs", "DataParallelTime", "LayerTerm", "StepTerm", "price"]

@@ -1,0 +1,76 @@
+"""The work of one micro-batch on one device: the axes that decide kernel shapes, each distinct combination once."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from meshwright.cost_models.candidates import BoolColumn, Candidates, FloatColumn, IntColumn
+from meshwright.cost_models.job import Job
+
+
+@dataclass(frozen=True)
+class Shapes:
+    """Distinct (micro_batch, tp, cp, ep, etp, sequence_parallel) rows; every column has shape (num_shapes,).
+
+    Attributes:
+        micro_batch: Sequences of a micro-batch.
+        tp: Tensor-parallel ranks.
+        cp: Context-parallel ranks.
+        ep: Expert-parallel ranks.
+        etp: Expert-tensor-parallel ranks.
+        sequence_parallel: Whether the residual stream is divided over the tp ranks.
+        tokens: Tokens of the micro-batch on one device (its context-parallel share of every sequence).
+        stream_tokens: Tokens of the residual stream that one device holds (divided by tp under sequence parallelism).
+    """
+
+    micro_batch: IntColumn
+    tp: IntColumn
+    cp: IntColumn
+    ep: IntColumn
+    etp: IntColumn
+    sequence_parallel: BoolColumn
+    tokens: FloatColumn
+    stream_tokens: FloatColumn
+
+    def __len__(self) -> int:
+        return len(self.tp)
+
+    @property
+    def expert_tokens(self) -> FloatColumn:
+        """Tokens that one device brings to the expert layer (each tp rank brings its own share)."""
+        return self.tokens / self.tp
+
+
+def pack(*columns: IntColumn) -> IntColumn:
+    """One integer key a row from several small non-negative columns (mixed radix)."""
+    key = np.zeros(len(columns[0]), dtype=np.int64)
+    for column in columns:
+        key = key * (int(column.max(initial=0)) + 1) + column
+    return key
+
+
+def distinct_rows(*columns: IntColumn) -> tuple[IntColumn, IntColumn]:
+    """First row of every distinct combination, and for each row the index of its combination."""
+    _, first, index = np.unique(pack(*columns), return_index=True, return_inverse=True)
+    return first.astype(np.int64), index.reshape(-1).astype(np.int64)
+
+
+def distinct_shapes(job: Job, candidates: Candidates) -> tuple[Shapes, IntColumn]:
+    """The distinct shapes of a table, and each row's index into them."""
+    c = candidates
+    first, index = distinct_rows(
+        c.micro_batch, c.tp, c.cp, c.ep, c.etp, c.sequence_parallel.astype(np.int64)
+    )
+    row = c[first]
+    tokens = row.micro_batch * (job.workload.seq_len / row.cp)
+    shapes = Shapes(
+        micro_batch=row.micro_batch,
+        tp=row.tp,
+        cp=row.cp,
+        ep=row.ep,
+        etp=row.etp,
+        sequence_parallel=row.sequence_parallel,
+        tokens=tokens,
+        stream_tokens=np.where(row.sequence_parallel, tokens / row.tp, tokens),
+    )
+    return shapes, index
