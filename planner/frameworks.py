@@ -9,12 +9,17 @@ from typing import Any
 from meshwright.cost_models.framework import FrameworkProfile, StateBytes
 from meshwright.errors import InputError
 
+GENERIC = "generic"
 _FOLDER = files("meshwright.datasets") / "frameworks"
 
 
 def list_frameworks() -> tuple[str, ...]:
     """Names of all framework profiles, sorted."""
-    return tuple(sorted(entry.name.removesuffix(".yaml") for entry in _FOLDER.iterdir() if entry.name.endswith(".yaml")))
+    return tuple(
+        sorted(
+            entry.name.removesuffix(".yaml") for entry in _FOLDER.iterdir() if entry.name.endswith(".yaml")
+        )
+    )
 
 
 @lru_cache(maxsize=64)
@@ -34,11 +39,36 @@ def read_framework(name: str) -> FrameworkProfile:
     return FrameworkProfile(name=name, title=title, sources=sources, **converted)
 
 
-def _merged(name: str) -> tuple[str, dict[str, Any], dict[str, str]]:
-    """Values and sources of a profile over those of the profile that it extends."""
+@lru_cache(maxsize=1)
+def _phrases() -> tuple[tuple[str, str], ...]:
+    """(phrase, profile) for every phrase under `matches`, the longest phrases first."""
+    found = [
+        (phrase.lower(), name) for name in list_frameworks() for phrase in _document(name).get("matches", ())
+    ]
+    return tuple(sorted(found, key=lambda pair: (-len(pair[0]), pair)))
+
+
+@lru_cache(maxsize=1024)
+def match_framework(description: str) -> str:
+    """Catalog name of the framework that a free-form description means, such as `NeMo 25.07`.
+
+    The profile with the longest phrase (its `matches`) contained in the description; `generic` where none is.
+    """
+    wanted = description.lower()
+    return next((name for phrase, name in _phrases() if phrase in wanted), GENERIC)
+
+
+def _document(name: str) -> dict[str, Any]:
     import yaml  # noqa: PLC0415 - start-up time
 
-    document = yaml.load((_FOLDER / f"{name}.yaml").read_text(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
+    text = (_FOLDER / f"{name}.yaml").read_text()
+    document: dict[str, Any] = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
+    return document
+
+
+def _merged(name: str) -> tuple[str, dict[str, Any], dict[str, str]]:
+    """Values and sources of a profile over those of the profile that it extends."""
+    document = _document(name)
     values: dict[str, Any] = {}
     sources: dict[str, str] = {}
     if "extends" in document:

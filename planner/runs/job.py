@@ -1,0 +1,54 @@
+"""The job of a run: architecture, cluster, workload, framework."""
+
+from meshwright.cost_models.calibration import Calibration
+from meshwright.cost_models.cluster import Cluster
+from meshwright.cost_models.job import Job
+from meshwright.cost_models.workload import PRECISIONS, TASKS, Workload
+from meshwright.errors import ClusterError, MeshwrightError, WorkloadError
+from meshwright.planner.clusters import typical_cluster
+from meshwright.planner.frameworks import match_framework, read_framework
+from meshwright.planner.runs.architecture import run_architecture
+from meshwright.planner.runs.run import Run
+
+STAND_IN = "a100-80gb"
+"""Device on which memory is computed where a run's own isn't in the catalog: bytes don't depend on it."""
+
+
+def run_job(run: Run, calibration: Calibration) -> tuple[Job, str]:
+    """The job of a run, and why its step time can't be told ("" if it can).
+
+    Raises:
+        MeshwrightError: Not even its memory can be told.
+    """
+    profile = read_framework(match_framework(run.framework))
+    architecture = run_architecture(run)
+    workload, cluster, reason = _workload(run), None, ""
+    try:
+        cluster = _cluster(run)
+        cluster.accelerator.peak_flops_at(workload.precision)
+        if run.global_batch is None:
+            reason = "global batch unknown"
+    except MeshwrightError as error:
+        reason = str(error)
+        cluster = typical_cluster(STAND_IN, 1, 1)
+        workload = _workload(run, precision="bf16" if workload.activation_bytes == 2 else "fp32")
+    return Job(architecture, cluster, workload, profile, calibration), reason
+
+
+def _cluster(run: Run) -> Cluster:
+    if not run.accelerator:
+        raise ClusterError("accelerator unknown")
+    num_devices = run.n_gpus or 1
+    return typical_cluster(run.accelerator, min(run.gpus_per_node or 8, num_devices), num_devices)
+
+
+def _workload(run: Run, precision: str | None = None) -> Workload:
+    precision, task = precision or run.precision or "bf16", run.task or "pretrain"
+    if precision not in PRECISIONS:
+        raise WorkloadError(f"unknown precision {precision!r}; known are {', '.join(PRECISIONS)}")
+    if task not in TASKS:
+        raise WorkloadError(f"unknown task {task!r}; known are {', '.join(TASKS)}")
+    if run.seq_len is None:
+        raise WorkloadError("sequence length unknown")
+    global_batch = run.global_batch or (run.micro_batch or 1) * (run.dp or 1) * (run.pp or 1)
+    return Workload(global_batch=global_batch, seq_len=run.seq_len, precision=precision, task=task)

@@ -1,0 +1,157 @@
+"""The plan of a run: one row of the candidates' table, from the columns of its row."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from meshwright.cost_models.candidates import Candidates, Recompute, RecomputeModules, Schedule, Sharding
+from meshwright.cost_models.framework import FrameworkProfile
+from meshwright.errors import AxisError
+from meshwright.planner.runs.run import Run
+
+SHARDINGS = {
+    "": Sharding.NONE,
+    "none": Sharding.NONE,
+    "zero1": Sharding.ZERO1,
+    "zero2": Sharding.ZERO2,
+    "zero3": Sharding.ZERO3,
+    "fsdp": Sharding.ZERO3,
+    "hsdp": Sharding.HSDP,
+}
+RECOMPUTES = {
+    "": Recompute.NONE,
+    "none": Recompute.NONE,
+    "selective": Recompute.SELECTIVE,
+    "full": Recompute.FULL,
+}
+MODULES = {
+    "core_attn": RecomputeModules.CORE_ATTN,
+    "layernorm": RecomputeModules.LAYERNORM,
+    "mlp_act": RecomputeModules.MLP_ACT,
+    "moe_act": RecomputeModules.MLP_ACT,
+    "mla_up_proj": RecomputeModules.MLA_UP_PROJ,
+    "mlp": RecomputeModules.MLP,
+    "moe": RecomputeModules.MOE,
+    # MaxText's `minimal` policy keeps the outputs of all matrix multiplications with weights.
+    "minimal": RecomputeModules.CORE_ATTN | RecomputeModules.LAYERNORM | RecomputeModules.MLP_ACT,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class RunPlan:
+    """One row of `Candidates`, as plain numbers."""
+
+    dp: int
+    tp: int
+    pp: int
+    vpp: int
+    cp: int
+    ep: int
+    etp: int
+    sequence_parallel: bool
+    sharding: int
+    shard_group: int
+    micro_batch: int
+    schedule: int
+    recompute: int
+    recompute_modules: int
+    recompute_layers: int
+
+
+def plan_table(plans: Sequence[RunPlan]) -> Candidates:
+    """Plans as a table of candidates."""
+    rows = [asdict(plan) for plan in plans]
+    return Candidates(
+        **{
+            name: np.array(
+                [row[name] for row in rows], dtype=bool if name == "sequence_parallel" else np.int64
+            )
+            for name in RunPlan.__slots__
+        }
+    )
+
+
+def run_plan(run: Run, profile: FrameworkProfile) -> RunPlan:
+    """The plan that a row describes.
+
+    Empty cells: `dp` is what the devices leave; tp, pp, cp, ep and vpp are 1 where dp is given; `etp` is 1 where
+    the framework knows expert tensor parallelism, else tp (experts divided like dense layers); sequence parallelism
+    is on with tp; no recomputation; `shard_group` is all of dp·cp.
+
+    Raises:
+        AxisError: The row doesn't say enough, or its numbers contradict each other.
+    """
+    tp, pp, cp, ep, vpp = (getattr(run, axis) or 1 for axis in ("tp", "pp", "cp", "ep", "vpp"))
+    dp = _data_parallel(run, tp * pp * cp)
+    if run.micro_batch is None:
+        raise AxisError("micro-batch unknown")
+    micro_batch = run.micro_batch
+    if run.global_batch is not None and run.global_batch % (dp * micro_batch):
+        raise AxisError(
+            f"global_batch % (dp · micro_batch) must be 0, but {run.global_batch} % ({dp} · {micro_batch}) isn't"
+        )
+    sharding = _sharding(run)
+    recompute, modules, layers = _recompute(run, profile)
+    expert_tp = (run.etp or 1) if profile.expert_tensor_parallel else tp
+    return RunPlan(
+        dp=dp, tp=tp, pp=pp, vpp=vpp, cp=cp, ep=ep, etp=_fitting_etp(run, expert_tp, dp * cp * tp, ep),
+        sequence_parallel=run.sequence_parallel if run.sequence_parallel is not None else tp > 1,
+        sharding=int(sharding),
+        shard_group=1 if sharding is Sharding.NONE else min(run.shard_group or dp * cp, dp * cp),
+        micro_batch=micro_batch,
+        schedule=int(Schedule.INTERLEAVED if vpp > 1 else Schedule.ONE_F_ONE_B),
+        recompute=int(recompute), recompute_modules=int(modules), recompute_layers=layers,
+    )  # fmt: skip
+
+
+def _data_parallel(run: Run, model_parallel: int) -> int:
+    if run.dp is None and (run.tp is None or run.pp is None):
+        raise AxisError("parallelism unknown: dp, tp or pp")
+    if not run.n_gpus:
+        raise AxisError("number of devices unknown")
+    dp = run.dp or run.n_gpus // model_parallel
+    if dp * model_parallel != run.n_gpus:
+        raise AxisError(f"dp · tp · pp · cp must be n_gpus, but got {dp} · {model_parallel} and {run.n_gpus}")
+    return dp
+
+
+def _sharding(run: Run) -> Sharding:
+    try:
+        return SHARDINGS[run.sharding]
+    except KeyError:
+        raise AxisError(
+            f"unknown sharding {run.sharding!r}; known are {', '.join(filter(None, SHARDINGS))}"
+        ) from None
+
+
+def _fitting_etp(run: Run, etp: int, ranks: int, ep: int) -> int:
+    if not run.n_experts or run.n_experts < 2:
+        return 1
+    if ranks % (ep * etp):
+        raise AxisError(f"ep · etp must divide dp · cp · tp, but got {ep} · {etp} and {ranks}")
+    return etp
+
+
+def _recompute(run: Run, profile: FrameworkProfile) -> tuple[Recompute, RecomputeModules, int]:
+    """Recompute mode, modules and layers of a stage, with what `recompute_detail` adds."""
+    if run.recompute not in RECOMPUTES:
+        raise AxisError(f"unknown recompute {run.recompute!r}; known are none, selective, full")
+    mode, none = RECOMPUTES[run.recompute], RecomputeModules(0)
+    layers = run.n_layers or 0
+    if mode is Recompute.FULL:
+        return mode, none, layers
+    if mode is Recompute.NONE:
+        return mode, none, 0
+    detail = run.recompute_detail.removeprefix("selective:").removeprefix("selective(").removesuffix(")")
+    if "every-other-layer" in detail:
+        return Recompute.FULL, none, layers // (2 * (run.pp or 1))
+    if "offloaded" in detail:  # everything but one offloaded tensor a layer is recomputed
+        return Recompute.FULL, none, layers
+    names = [name for name in detail.split("+") if name in MODULES]
+    if not names:
+        names = profile.selective_modules[0].split("+") if profile.selective_modules else ["core_attn"]
+    modules = none
+    for name in names:
+        modules |= MODULES[name]
+    return mode, modules, 0

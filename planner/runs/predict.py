@@ -1,0 +1,97 @@
+"""What Meshwright predicts for published runs."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from meshwright.cost_models.calibration import Calibration
+from meshwright.cost_models.candidates import FloatColumn
+from meshwright.cost_models.job import Job
+from meshwright.cost_models.price import Costs, StepTerm, price
+from meshwright.errors import MeshwrightError
+from meshwright.planner.runs.job import run_job
+from meshwright.planner.runs.plan import RunPlan, plan_table, run_plan
+from meshwright.planner.runs.run import Run
+
+GIB = 2.0**30
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """Prediction for one run.
+
+    Attributes:
+        run_id: Of the run.
+        step_time_s: Predicted step time; None if it can't be told.
+        peak_memory_gib: Predicted peak memory on the run's own basis; None if it can't be told.
+        reason: Why a number is missing; "" if none is.
+        terms_s: Seconds by `StepTerm`, in its order; empty without a step time.
+    """
+
+    run_id: str
+    step_time_s: float | None = None
+    peak_memory_gib: float | None = None
+    reason: str = ""
+    terms_s: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    index: int
+    run: Run
+    plan: RunPlan
+    reason: str
+
+
+def predict_runs(runs: Sequence[Run], calibration: Calibration) -> tuple[Prediction, ...]:
+    """Prices every run, those of one job together; a run that can't be priced gets the reason."""
+    predictions: list[Prediction | None] = [None] * len(runs)
+    jobs: dict[tuple[object, ...], tuple[Job, list[_Task]]] = {}
+    for index, run in enumerate(runs):
+        try:
+            job, reason = run_job(run, calibration)
+            plan = run_plan(run, job.framework)
+        except MeshwrightError as error:
+            predictions[index] = Prediction(run.run_id, reason=str(error))
+            continue
+        key = (job.architecture, job.cluster.name, job.cluster.num_devices, job.cluster.devices_per_node,
+               job.workload, job.framework.name)  # fmt: skip
+        jobs.setdefault(key, (job, []))[1].append(_Task(index, run, plan, reason))
+    for job, tasks in jobs.values():
+        for task, prediction in zip(tasks, _priced(job, tasks), strict=True):
+            predictions[task.index] = prediction
+    return tuple(prediction for prediction in predictions if prediction is not None)
+
+
+def _priced(job: Job, tasks: Sequence[_Task]) -> Iterable[Prediction]:
+    try:
+        costs = price(job, plan_table([task.plan for task in tasks]))
+    except MeshwrightError as error:
+        return [Prediction(task.run.run_id, reason=str(error)) for task in tasks]
+    return [_prediction(costs, row, task) for row, task in enumerate(tasks)]
+
+
+def _prediction(costs: Costs, row: int, task: _Task) -> Prediction:
+    run = task.run
+    offloads = run.offload not in ("", "none")
+    memory = None if offloads else float(peak_on_basis(costs, run.mem_basis)[row]) / GIB
+    reason = task.reason or ("memory: offloading isn't priced" if offloads else "")
+    if task.reason:
+        return Prediction(run.run_id, peak_memory_gib=memory, reason=reason)
+    terms = tuple(float(costs.terms[term][row]) for term in StepTerm)
+    return Prediction(run.run_id, float(costs.step_time_s[row]), memory, reason, terms)
+
+
+def peak_on_basis(costs: Costs, basis: str) -> FloatColumn:
+    """Peak bytes of the fullest device as a source measured it.
+
+    `nvidia-smi` sees the context and what the allocator reserves; `reserved` and unknown ways of measuring count what
+    the allocator reserves; the others what it has handed out.
+    """
+    memory = costs.memory
+    if basis in ("", "nvidia-smi"):
+        return costs.peak_memory_bytes
+    if basis in ("reserved", "unknown-basis"):
+        return np.asarray((memory.allocated + memory.fragmentation).max(axis=1))
+    return costs.allocated_bytes
