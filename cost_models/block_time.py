@@ -9,6 +9,7 @@ from functools import singledispatch
 
 import numpy as np
 
+from meshwright.cost_models import kernels
 from meshwright.cost_models.architecture import Attention, DenseMlp, LatentAttention, MoeMlp, StateSpace
 from meshwright.cost_models.candidates import FloatColumn, RecomputeModules
 from meshwright.cost_models.kernel_calls import KernelCalls, LinearTime
@@ -125,51 +126,51 @@ class CoreAttention:
     window: int | None = None
 
 
+MERGE_BYTES = 10.0
+"""HBM traffic per output element to merge one ring step's partial result: read and write fp32, read 16 bit."""
+
+
 def core_attention_time(calls: KernelCalls, shapes: Shapes, core: CoreAttention) -> BlockTime:
     """Scores, softmax and values, with the key/value ring of context parallelism beside them.
 
-    Ring attention (arXiv:2310.01889) passes keys and values cp-1 times beside the local work; what doesn't fit
-    beside it is exposed. The backward ring also carries their gradients.
+    Ring attention (arXiv:2310.01889) does cp steps of local attention, merges their results, and passes keys and
+    values on beside all but the last; what doesn't fit beside it is exposed. The backward ring also carries their
+    gradients. With early and late pieces on every rank each step has the same work.
     """
-    job, seq = calls.job, calls.job.workload.seq_len
-    fraction = score_fraction(core.window, seq)
-
-    def attention(*, backward: bool) -> FloatColumn:
-        return kernels_attention(calls, shapes, core, fraction, backward=backward)
-
-    forward, backward = attention(backward=False), attention(backward=True)
-    kv_bytes = shapes.tokens * core.kv_heads * (core.qk_dim + core.v_dim) * job.workload.activation_bytes
+    forward = attention_kernel_time(calls, shapes, core, backward=False)
+    backward = attention_kernel_time(calls, shapes, core, backward=True)
+    kv_bytes = shapes.tokens * core.kv_heads * (core.qk_dim + core.v_dim) * calls.width
     ring = calls.all_gather(kv_bytes * shapes.cp, shapes.cp, shapes.tp)
     share = (shapes.cp - 1) / shapes.cp
+    merge = calls.elementwise((shapes.cp - 1) * shapes.tokens * core.heads * core.v_dim * MERGE_BYTES)
+    size = len(shapes)
     return BlockTime(
-        forward=term_table(len(shapes), attention=forward, context_comm=np.maximum(ring - forward * share, 0.0)),
-        backward=term_table(len(shapes), attention=backward, context_comm=np.maximum(2 * ring - backward * share, 0.0)),
+        forward=term_table(size, attention=forward, context_comm=merge + np.maximum(ring - forward * share, 0.0)),
+        backward=term_table(size, attention=backward, context_comm=merge + np.maximum(2 * ring - backward * share, 0.0)),
         modules={RecomputeModules.CORE_ATTN: forward},
     )
 
 
-def kernels_attention(
-    calls: KernelCalls, shapes: Shapes, core: CoreAttention, fraction: float, *, backward: bool
-) -> FloatColumn:
-    """One device's attention kernel: its queries against all keys."""
-    from meshwright.cost_models import kernels  # noqa: PLC0415
-
-    job, seq = calls.job, calls.job.workload.seq_len
-    return kernels.attention_time_s(
+def attention_kernel_time(calls: KernelCalls, shapes: Shapes, core: CoreAttention, *, backward: bool) -> FloatColumn:
+    """All ring steps of one device's attention; without context parallelism one kernel over the whole sequence."""
+    job = calls.job
+    piece = job.workload.seq_len / shapes.cp
+    step = kernels.attention_time_s(
         job.cluster.accelerator,
         calls.kernel_rates,
-        job.workload.precision,
+        "bf16" if calls.is_low_precision else job.workload.precision,
         shapes.micro_batch,
         core.heads,
         core.kv_heads,
-        seq / shapes.cp,
-        np.full(len(shapes), float(seq)),
+        piece,
+        piece,
         core.qk_dim,
         core.v_dim,
-        fraction,
+        score_fraction(core.window, job.workload.seq_len),
         backward=backward,
         flash=job.framework.flash_attention,
     )
+    return step * shapes.cp
 
 
 @block_time.register

@@ -85,7 +85,7 @@ def data_parallel_time(
 ) -> DataParallelTime:
     """Exposed and hidden data-parallel communication of a whole step."""
     exchange = exchange_times(job, calls, candidates, work)
-    step = once_a_step(job, candidates, work, exchange)
+    step = once_a_step(job, candidates, work, exchange, micro_batches)
     fsdp = each_micro_batch(job, work, exchange, micro_batches)
     fully = candidates.sharding >= Sharding.ZERO3
     return DataParallelTime(
@@ -102,19 +102,20 @@ def beside(comm_s: FloatColumn, compute_s: FloatColumn, num_pieces: FloatColumn,
     return np.maximum(comm_s - compute_s, piece)
 
 
-def once_a_step(job: Job, candidates: Candidates, work: StageWork, exchange: Exchange) -> DataParallelTime:
-    """Unsharded, ZeRO-1 and ZeRO-2: gradients reduce beside the last backward pass, parameters gather beside the
-    first forward pass (Megatron-core's distributed optimizer with overlap)."""
+def once_a_step(
+    job: Job, candidates: Candidates, work: StageWork, exchange: Exchange, micro_batches: IntColumn
+) -> DataParallelTime:
+    """Unsharded, ZeRO-1 and ZeRO-2: gradients reduce beside the last backward pass (with ZeRO-2 beside every one),
+    parameters gather beside the first forward pass (Megatron-core's distributed optimizer with overlap)."""
     profile = job.framework
     sharded = candidates.sharding >= Sharding.ZERO1
-    gradients = exchange.scatter_s + exchange.reduce_s
-    # An unsharded all-reduce is the same ring: a scatter and a gather of gradients, over the shard group as a whole.
-    gradients = np.where(sharded, gradients, exchange.reduce_s)
+    reductions = np.where(candidates.sharding == Sharding.ZERO2, micro_batches, 1)
+    gradients = np.where(sharded, exchange.scatter_s + exchange.reduce_s, exchange.reduce_s)
     parameters = np.where(sharded, exchange.gather_s, 0.0)
-    exposed = beside(
-        gradients, work.backward_s, work.num_layers, overlap=profile.overlap_gradient_reduce
-    ) + beside(parameters, work.forward_s, work.num_layers, overlap=profile.overlap_parameter_gather)
-    return DataParallelTime(exposed, gradients + parameters - exposed)
+    exposed_reduce = beside(gradients, work.backward_s, work.num_layers, overlap=profile.overlap_gradient_reduce)
+    exposed_gather = beside(parameters, work.forward_s, work.num_layers, overlap=profile.overlap_parameter_gather)
+    exposed = reductions * exposed_reduce + exposed_gather
+    return DataParallelTime(exposed, reductions * gradients + parameters - exposed)
 
 
 def each_micro_batch(

@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from meshwright.cost_models.candidates import Candidates, FloatColumn, IntColumn, Schedule
 from meshwright.cost_models.job import Job
-from meshwright.cost_models.kernel_calls import KernelCalls
+from meshwright.cost_models.kernel_calls import OVERLAP_SLOWDOWN, KernelCalls
 
 
 def num_micro_batches(job: Job, candidates: Candidates) -> IntColumn:
@@ -55,10 +55,11 @@ def pipeline_comm_s(
     """Exposed time of sends between stages.
 
     1F1B waits for each send and receive, forward and backward; overlapped interleaving waits only while the
-    pipeline fills and drains (Megatron-core, `overlap_p2p_comm`).
+    pipeline fills and drains (Megatron-core, `overlap_p2p_comm`), and slows the compute beside it.
     """
     message = calls.send_recv(boundary_bytes, candidates.tp * candidates.cp * candidates.dp)
-    hops = 2 * (candidates.pp - 1) * candidates.vpp
+    filling = 2 * (candidates.pp - 1)
+    steady = 2 * micro_batches * candidates.vpp
     overlapped = job.framework.overlap_pipeline & (candidates.schedule == Schedule.INTERLEAVED)
-    steady = np.where(overlapped, 0, 2 * micro_batches * candidates.vpp)
-    return np.asarray(np.where(candidates.pp > 1, (hops + steady) * message, 0.0))
+    waits = filling + steady * np.where(overlapped, OVERLAP_SLOWDOWN, 1.0)
+    return np.asarray(np.where(candidates.pp > 1, waits * message, 0.0))

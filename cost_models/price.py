@@ -9,15 +9,13 @@ from numpy.typing import NDArray
 from meshwright.cost_models.candidates import Candidates, FloatColumn, IntColumn
 from meshwright.cost_models.data_parallel import DataParallelTime, StageWork, data_parallel_time
 from meshwright.cost_models.job import Job
-from meshwright.cost_models.kernel_calls import KernelCalls
+from meshwright.cost_models.kernel_calls import OVERLAP_SLOWDOWN, KernelCalls
 from meshwright.cost_models.memory import MemoryBreakdown, memory_breakdown, shard_extents
 from meshwright.cost_models.optimizer import optimizer_time_s
 from meshwright.cost_models.pipeline import bubble_s, num_micro_batches, pipeline_comm_s
 from meshwright.cost_models.stage_costs import StageCosts, StageModel, stage_costs, stage_model
 from meshwright.cost_models.terms import NUM_LAYER_TERMS, LayerTerm
 
-OVERLAP_SLOWDOWN = 0.15
-"""Compute lost while a collective runs beside it: NCCL's channels take about 20 of an H100's 132 SMs."""
 
 
 class StepTerm(IntEnum):

@@ -1,0 +1,67 @@
+"""Optimistic prices: what no choice of data-parallel sharding can beat, and what no plan at all can beat."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from meshwright.cost_models.candidates import Candidates, FloatColumn, Sharding
+from meshwright.cost_models.job import Job
+from meshwright.cost_models.kernel_calls import KernelCalls
+from meshwright.cost_models.memory import data_ranks, memory_breakdown
+from meshwright.cost_models.pipeline import bubble_s, num_micro_batches, pipeline_comm_s
+from meshwright.cost_models.stage_costs import StageModel, stage_costs, stage_model
+from meshwright.cost_models.terms import LayerTerm
+
+COMPUTE_TERMS = (LayerTerm.MATMUL, LayerTerm.ATTENTION, LayerTerm.ELEMENTWISE)
+
+
+@dataclass(frozen=True)
+class Floor:
+    """Lower bounds of every plan of a table, whatever its sharding; (num_candidates,) each.
+
+    Attributes:
+        step_time_s: The step without data-parallel communication and optimizer.
+        memory_bytes: Peak memory of the fullest device with everything sharded that the framework can shard.
+        balanced_s: Compute alone, spread evenly over all stages: no communication, bubble or recomputation.
+    """
+
+    step_time_s: FloatColumn
+    memory_bytes: FloatColumn
+    balanced_s: FloatColumn
+
+
+def floor_prices(job: Job, candidates: Candidates) -> Floor:
+    """Lower bounds of every plan of a table; the sharding columns are ignored."""
+    model, problem = stage_model(job, candidates)
+    stages = stage_costs(model)
+    micro_batches = num_micro_batches(job, candidates)
+    busy_s = stages.forward_s + stages.backward_s
+    slowest_s, all_stages_s = busy_s.max(axis=1)[problem], (busy_s * stages.num_stages).sum(axis=1)[problem]
+    sends_s = pipeline_comm_s(job, KernelCalls(job), candidates, micro_batches, stages.boundary_bytes[problem])
+    sharded = most_sharded(job, candidates)
+    memory = memory_breakdown(job, sharded, stages, problem)
+    return Floor(
+        step_time_s=micro_batches * slowest_s + bubble_s(candidates, slowest_s, all_stages_s) + sends_s,
+        memory_bytes=(memory.total - memory.working * (1.0 + job.framework.fragmentation)).max(axis=1),
+        balanced_s=micro_batches * (balanced_compute_s(model) * stages.num_stages).sum(axis=1)[problem] / candidates.pp,
+    )
+
+
+def most_sharded(job: Job, candidates: Candidates) -> Candidates:
+    """The same plans with the framework's furthest-reaching sharding over all data-parallel ranks."""
+    offered = [int(member) for member in Sharding if member.name.lower() in job.framework.shardings]
+    level = min(max(offered), int(Sharding.ZERO3))
+    ranks = data_ranks(candidates)
+    sharding = np.where(ranks > 1, level, int(Sharding.NONE))
+    return replace(candidates, sharding=sharding, shard_group=np.where(ranks > 1, ranks, 1))
+
+
+def balanced_compute_s(model: StageModel) -> FloatColumn:
+    """(num_problems, num_groups) compute seconds of one micro-batch on each stage."""
+    shape, terms = model.problems.shape, list(COMPUTE_TERMS)
+    both = model.times.forward + model.times.backward
+    ends = (model.times.embedding, model.has_embedding), (model.times.output, model.output_passes)
+    seconds = model.per_stage(both[:, terms].sum(axis=1))
+    for end, on_stage in ends:
+        seconds = seconds + (end.forward + end.backward)[terms].sum(axis=0)[shape, None] * on_stage
+    return np.asarray(seconds)

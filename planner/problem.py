@@ -1,0 +1,62 @@
+"""One question to the planner: a job, what the user demands of the axes, and what is best."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from meshwright.cost_models.cluster import Cluster
+from meshwright.cost_models.job import Job
+from meshwright.cost_models.workload import PRECISIONS, TASKS, Workload
+from meshwright.errors import WorkloadError
+from meshwright.planner.axes import Constraints
+
+OBJECTIVES = ("time", "cost", "energy")
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A job with its demands and objective.
+
+    Attributes:
+        job: Model, cluster, workload, framework and calibration.
+        constraints: What the user fixed or bounded.
+        objective: `time` (seconds a step), `cost` (money a step) or `energy` (joules a step).
+        reserve_fraction: Share of device memory that no plan may use.
+    """
+
+    job: Job
+    constraints: Constraints = Constraints()
+    objective: str = "time"
+    reserve_fraction: float = 0.0
+
+    @property
+    def memory_limit_bytes(self) -> float:
+        """Bytes that a plan may use of one device."""
+        return self.job.cluster.accelerator.memory_bytes * (1.0 - self.reserve_fraction)
+
+    def on(self, cluster: Cluster) -> "Problem":
+        """The same question on another cluster."""
+        return replace(self, job=replace(self.job, cluster=cluster))
+
+
+def check_workload(workload: Workload, objective: str = "time") -> None:
+    """Raises WorkloadError with every problem of a workload."""
+    problems = [
+        f"{name} >= 1 must hold, but got {name}={value}"
+        for name, value in (
+            ("global_batch", workload.global_batch),
+            ("seq_len", workload.seq_len),
+            ("lora_rank", workload.lora_rank),
+        )
+        if not isinstance(value, int) or not 1 <= value <= 10**9
+    ]
+    problems += _unknown("precision", workload.precision, PRECISIONS)
+    problems += _unknown("task", workload.task, TASKS)
+    problems += _unknown("objective", objective, OBJECTIVES)
+    if not 1.0 <= workload.moe_imbalance <= 1e3:
+        problems.append(f"1 <= moe_imbalance <= 1000 must hold, but got moe_imbalance={workload.moe_imbalance}")
+    if problems:
+        raise WorkloadError(problems)
+
+
+def _unknown(name: str, value: str, known: Sequence[str]) -> list[str]:
+    return [] if value in known else [f"{name} is one of {', '.join(known)}, but got {value!r}"]

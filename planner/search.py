@@ -1,0 +1,162 @@
+"""The search: grow the space, bound it, price what is left, keep the best; exact within the space."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from meshwright.cost_models.candidates import BoolColumn, Candidates, FloatColumn
+from meshwright.cost_models.floor import floor_prices
+from meshwright.cost_models.price import Costs, price
+from meshwright.planner.problem import Problem
+from meshwright.planner.space import Space, Tally
+from meshwright.solvers.enumeration import search as search_space
+
+KEEP = 32
+"""Plans (up to their sharding) that are certainly kept."""
+SLACK = 0.15
+"""All plans at most this much slower than the last of them are kept too: the front and the alternatives need them."""
+BATCH_ROWS = 1 << 12
+Progress = Callable[[int], None]
+"""Called with the number of tables that were looked at."""
+
+
+@dataclass
+class Account:
+    """What became of the candidates.
+
+    Attributes:
+        total: All combinations of the axes' options.
+        excluded: Combinations that a rule excluded, by rule name.
+        did_not_fit: Combinations that obey the rules but need more memory than a device has.
+        pruned: Combinations that a bound showed to be slower than those kept.
+        priced: Combinations that fit and were priced in full.
+        seconds: Time that the search took.
+    """
+
+    total: int = 0
+    excluded: dict[str, int] = field(default_factory=dict)
+    did_not_fit: int = 0
+    pruned: int = 0
+    priced: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a search found.
+
+    Attributes:
+        problem: The problem that was searched.
+        is_feasible: Whether any plan fits.
+        candidates: Kept plans that fit, fastest first; if none fits, the one that needs the least memory; empty if
+            the rules leave no plan at all.
+        costs: Their prices; None if there is no plan at all.
+        account: What became of all candidates.
+        balanced_s: Compute alone, spread evenly: no plan of the space beats it, however good network and memory.
+    """
+
+    problem: Problem
+    is_feasible: bool
+    candidates: Candidates
+    costs: Costs | None
+    account: Account
+    balanced_s: float
+
+
+def search(problem: Problem, progress: Progress | None = None) -> Found:
+    """All plans of a problem on one cluster: the best, a certificate, and an account of the rest."""
+    started = time.perf_counter()
+    space, tally = Space(problem), Tally()
+    pricing = _Pricing(space, tally)
+    ranking = search_space(
+        _watched(space.grow(tally), progress),
+        pricing.bound,
+        pricing.best_over_shardings,
+        Candidates.concatenate,
+        keep=KEEP,
+        slack=SLACK,
+        batch_rows=BATCH_ROWS,
+    )
+    feasible = ranking.rows is not None
+    candidates = _fastest_first(problem, space, ranking.rows) if feasible else pricing.nearest()
+    seen = sum(tally.excluded.values()) + pricing.did_not_fit + pricing.priced
+    account = Account(
+        total=tally.total,
+        excluded=dict(tally.excluded.most_common()),
+        did_not_fit=pricing.did_not_fit,
+        pruned=tally.total - seen,
+        priced=pricing.priced,
+        seconds=time.perf_counter() - started,
+    )
+    costs = price(problem.job, candidates) if len(candidates) else None
+    return Found(problem, feasible, candidates, costs, account, pricing.balanced_s)
+
+
+def fits(problem: Problem, costs: Costs) -> BoolColumn:
+    """Which plans of a priced table fit the devices."""
+    return costs.peak_memory_bytes <= problem.memory_limit_bytes
+
+
+class _Pricing:
+    """Bounds and prices of plans up to their sharding, and what is counted on the way."""
+
+    def __init__(self, space: Space, tally: Tally) -> None:
+        self.space, self.problem, self.tally = space, space.problem, tally
+        self.did_not_fit = self.priced = 0
+        self.balanced_s = np.inf
+        self.least: Candidates | None = None
+        self._least_bytes = np.inf
+
+    def bound(self, table: Candidates) -> FloatColumn:
+        """Optimistic step time; inf where even the furthest sharding doesn't fit."""
+        floor = floor_prices(self.problem.job, table)
+        self.balanced_s = min(self.balanced_s, float(floor.balanced_s.min(initial=np.inf)))
+        too_large = floor.memory_bytes > self.problem.memory_limit_bytes
+        self.did_not_fit += int(too_large.sum()) * len(self.space.steps[-1])
+        self._remember_least(table, floor.memory_bytes)
+        return np.where(too_large, np.inf, floor.step_time_s)
+
+    def best_over_shardings(self, table: Candidates) -> FloatColumn:
+        """Step time with the best sharding that fits; inf if none does."""
+        best = np.full(len(table), np.inf)
+        sharded, rows = self.space.with_shardings(table, self.tally)
+        if len(sharded):
+            costs = price(self.problem.job, sharded)
+            fit = fits(self.problem, costs)
+            self.priced += int(fit.sum())
+            self.did_not_fit += len(sharded) - int(fit.sum())
+            self._remember_least(sharded, costs.peak_memory_bytes)
+            np.minimum.at(best, rows[fit], costs.step_time_s[fit])
+        return best
+
+    def _remember_least(self, table: Candidates, num_bytes: FloatColumn) -> None:
+        if len(table) and num_bytes.min() < self._least_bytes:
+            row = int(np.argmin(num_bytes))
+            self._least_bytes, self.least = float(num_bytes[row]), table[row : row + 1]
+
+    def nearest(self) -> Candidates:
+        """The plan that needs the least memory, with its best sharding for that; empty if there is no plan."""
+        if self.least is None:
+            return self.space.meshes[:0]
+        sharded, _ = self.space.with_shardings(self.least, Tally())
+        table = sharded if len(sharded) else self.least
+        row = int(np.argmin(price(self.problem.job, table).peak_memory_bytes))
+        return table[row : row + 1]
+
+
+def _fastest_first(problem: Problem, space: Space, plans: Candidates) -> Candidates:
+    """Kept plans with every sharding that fits; among equals the one with more memory to spare first."""
+    table, _ = space.with_shardings(plans, Tally())
+    costs = price(problem.job, table)
+    time_s = np.where(fits(problem, costs), costs.step_time_s, np.inf)
+    order = np.lexsort((costs.peak_memory_bytes, np.round(time_s / time_s.min(), 4)))
+    return table[order[: int(np.isfinite(time_s).sum())]]
+
+
+def _watched(tables: Iterable[Candidates], progress: Progress | None) -> Iterator[Candidates]:
+    for number, table in enumerate(tables):
+        if progress is not None:
+            progress(number)
+        yield table
