@@ -33,14 +33,14 @@ class Calibration:
         return cls(name="spec-sheet")
 
     def kernel_rates(self, accelerator: Accelerator) -> KernelRates:
-        """Rates of its kernels: those of its name, else of its kind, else the default, else of the spec sheet."""
+        """Rates of its kernels: by its name, else its kind, else the default, else the spec sheet."""
         for key in (accelerator.name, accelerator.kind, DEFAULT):
             if key in self.kernels:
                 return self.kernels[key]
         return spec_sheet_rates(accelerator)
 
     def collective_rates(self, cluster: Cluster) -> CollectiveRates:
-        """Rates of its collectives: those of its accelerator's name, else kind, else the default, else of the spec sheet."""
+        """Rates of its collectives: by accelerator name, else kind, else default, else the spec sheet."""
         for key in (cluster.accelerator.name, cluster.accelerator.kind, DEFAULT):
             if key in self.collectives:
                 return self.collectives[key]

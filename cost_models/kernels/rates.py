@@ -14,32 +14,43 @@ OPERAND_BYTES: Mapping[str, float] = {
     "mxfp8": 1.0 + 1.0 / 32,  # one 8-bit scale per 32 elements (OCP Microscaling Formats v1.0, §5.1)
     "nvfp4": 0.5 + 1.0 / 16,  # one 8-bit scale per 16 elements (NVIDIA, "Introducing NVFP4", 2025)
 }
-"""Bytes of one matrix element as a GEMM reads it, scales included; results are written in at most 16 bits below fp32."""
+"""Bytes of one matrix element as a GEMM reads it, scales included; results have 16 bits or, from fp32, 32."""
 
 
 @dataclass(frozen=True, slots=True)
 class KernelRates:
     """What kernels reach of a device's data sheet.
 
+    The defaults are general constants: medians of the rates fitted for V100, A100, H100/H200 and B200, so
+    that they favour no make (see `datasets/calibrations/kernels.json` for the fits and their residuals).
+
     Attributes:
-        matmul_fraction: Share of the peak FLOP/s that endless GEMMs reach, for precisions not in `matmul_fractions`.
+        matmul_fraction: Share of the peak FLOP/s that endless GEMMs reach, for precisions without their own.
         matmul_fractions: The same by precision.
-        ramp_k: Steps of the inner dimension that filling and draining one tile costs.
+        ramp_k: Steps of the inner dimension that filling and draining a tile costs, counted in 16-bit
+            operands.
+        small_tile_slowdown: Slowdown of a tile per unit of operand traffic above that of a 256×128 tile.
         memory_fraction: Share of the peak device-memory bandwidth that streaming kernels reach.
-        attention_fraction: Share of the peak FLOP/s that fused attention reaches forward, on long sequences.
-        attention_backward_fraction: The same for the backward pass.
+        attention_fraction: Share of the peak FLOP/s that fused attention's products would reach on endless
+            sequences if its softmax were free.
+        attention_backward_ratio: The backward pass's share over the forward pass's.
+        softmax_width: Exponentials and rescaling of one score, in multiply-adds of the products beside it.
+        attention_ramp: Keys whose time filling and draining a tile of queries costs.
         launch_s: Time on the device of a kernel with nothing to do.
-        sustained_fraction: Clock under sustained load over the clock of isolated kernels (power limit); training
-            steps calibrate it.
+        sustained_fraction: Clock under sustained load over the clock of kernels run alone (power limit). No
+            table of kernels shows it; training steps do, so it is 1 until a calibration on steps sets it.
     """
 
-    matmul_fraction: float = 0.75
+    matmul_fraction: float = 0.77
     matmul_fractions: Mapping[str, float] = field(default_factory=dict)
-    ramp_k: float = 200.0
-    memory_fraction: float = 0.8
-    attention_fraction: float = 0.6
-    attention_backward_fraction: float = 0.5
-    launch_s: float = 4e-6
+    ramp_k: float = 125.0
+    small_tile_slowdown: float = 0.03
+    memory_fraction: float = 0.83
+    attention_fraction: float = 0.7
+    attention_backward_ratio: float = 0.83
+    softmax_width: float = 144.0
+    attention_ramp: float = 300.0
+    launch_s: float = 3e-6
     sustained_fraction: float = 1.0
 
     def matmul_flops(self, accelerator: Accelerator, precision: str) -> float:
@@ -51,7 +62,20 @@ class KernelRates:
         fraction = self.matmul_fractions.get(precision, self.matmul_fraction)
         return accelerator.peak_flops_at(precision) * fraction * self.sustained_fraction
 
+    def attention_flops(self, accelerator: Accelerator, precision: str, *, backward: bool) -> float:
+        """FLOP/s that fused attention's products would reach on endless sequences with a free softmax.
 
-def spec_sheet_rates(accelerator: Accelerator) -> KernelRates:  # noqa: ARG001 - one set of constants for all devices
-    """Rates for a device of which only the data sheet is known: the same general constants for all."""
+        Raises:
+            MissingDataError: The data sheet has no peak for the precision.
+        """
+        fraction = self.attention_fraction * (self.attention_backward_ratio if backward else 1.0)
+        return accelerator.peak_flops_at(precision) * fraction * self.sustained_fraction
+
+    def memory_bytes_per_s(self, accelerator: Accelerator) -> float:
+        """Device-memory bandwidth that streaming kernels reach."""
+        return accelerator.memory_bandwidth_bytes_per_s * self.memory_fraction
+
+
+def spec_sheet_rates(accelerator: Accelerator) -> KernelRates:  # noqa: ARG001 - the same constants for all
+    """Rates for a device of which only the data sheet is known: one set of general constants for all."""
     return KernelRates()

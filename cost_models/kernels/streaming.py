@@ -11,7 +11,13 @@ from meshwright.cost_models.kernels.rates import KernelRates
 def streaming_time_s(
     accelerator: Accelerator, rates: KernelRates, num_bytes: ArrayLike, num_kernels: ArrayLike = 1
 ) -> FloatColumn:
-    """Time of kernels that read and write `num_bytes` in all, in seconds: bytes over achieved bandwidth, plus launches."""
-    bandwidth = accelerator.memory_bandwidth_bytes_per_s * rates.memory_fraction
-    transfer_s: FloatColumn = np.asarray(num_bytes, dtype=np.float64) / bandwidth
+    """Time of memory-bound kernels, in seconds: bytes over achieved bandwidth, plus the launches.
+
+    Args:
+        accelerator: The device.
+        rates: What it reaches.
+        num_bytes: Bytes read and written by all of them together.
+        num_kernels: How many they are.
+    """
+    transfer_s: FloatColumn = np.asarray(num_bytes, dtype=np.float64) / rates.memory_bytes_per_s(accelerator)
     return transfer_s + np.asarray(num_kernels, dtype=np.float64) * rates.launch_s

@@ -1,0 +1,37 @@
+"""The few parameters that turn a link's data sheet into the speed of collectives."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from meshwright.cost_models.cluster import LinkLevel
+
+
+@dataclass(frozen=True, slots=True)
+class CollectiveRates:
+    """What collectives reach of the links' data sheet.
+
+    The defaults are general constants: medians of the rates fitted for the measured systems (see
+    `datasets/calibrations/kernels.json`).
+
+    Attributes:
+        bandwidth_fraction: Share of a link's bandwidth that endless messages reach, on levels without their
+            own.
+        bandwidth_fractions: The same by level name (`nvlink`, `pcie`, `infiniband`, ...).
+        in_network_fraction: Share of a link's bandwidth that reductions in the switch reach.
+        low_latency_fraction: Share of the achieved bandwidth left to the protocol of least latency.
+        local_copy: Passes over a rank's own share of the bytes, beside those that it sends.
+        launch_s: Time of a collective with nothing to move.
+        hop_s: Software time of one hop, on top of the link's latency.
+    """
+
+    bandwidth_fraction: float = 0.8
+    bandwidth_fractions: Mapping[str, float] = field(default_factory=dict)
+    in_network_fraction: float = 0.6
+    low_latency_fraction: float = 0.45
+    local_copy: float = 0.0
+    launch_s: float = 6e-6
+    hop_s: float = 0.4e-6
+
+    def bandwidth_bytes_per_s(self, level: LinkLevel) -> float:
+        """Bandwidth that endless messages of one device reach over a level."""
+        return level.bandwidth_bytes_per_s * self.bandwidth_fractions.get(level.name, self.bandwidth_fraction)
