@@ -170,7 +170,8 @@ def attention_kernel_time(calls: KernelCalls, shapes: Shapes, core: CoreAttentio
         backward=backward,
         flash=job.framework.flash_attention,
     )
-    return step * shapes.cp
+    speed = job.framework.attention_speed if job.framework.flash_attention else 1.0
+    return np.asarray(step * shapes.cp / speed)
 
 
 @block_time.register

@@ -137,5 +137,26 @@ class Cluster:
                 f" {self.levels[-1].extent}; add a level that joins more"
             )
         return replace(
-            self, num_devices=num_devices, devices_per_node=min(self.devices_per_node, num_devices)
+            self,
+            num_devices=num_devices,
+            devices_per_node=min(self.devices_per_node, num_devices),
+            levels=evenly_filled(self.levels, num_devices),
         )
+
+
+def evenly_filled(levels: tuple[LinkLevel, ...], num_devices: int) -> tuple[LinkLevel, ...]:
+    """The levels as a job of `num_devices` sees them: a scheduler fills every domain with the same number of devices.
+
+    256 devices take 64 of each of four 72-device racks, not 72 + 72 + 72 + 40 (Slurm's block topology, segments).
+    """
+    filled, below = list[LinkLevel](), 1
+    for level in levels:
+        extent = level.extent
+        if extent < num_devices:
+            domains = -(-num_devices // extent)
+            while num_devices % domains or num_devices // domains % below:
+                domains += 1
+            extent = num_devices // domains
+        filled.append(replace(level, extent=extent))
+        below = extent
+    return tuple(filled)

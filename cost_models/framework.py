@@ -47,6 +47,7 @@ class FrameworkProfile:
         gradient_accumulate_bytes: HBM traffic per parameter and micro-batch to accumulate gradients (0 if fused into
             the weight-gradient GEMM).
         flash_attention: Whether attention avoids the score matrix.
+        attention_speed: Speed of its fused attention kernel relative to FlashAttention-2.
         norm_saved_bytes: Activation bytes kept per hidden element by one norm (its input and its output).
         gated_activation_saved: Tensors of the inner width that a gated feed-forward block keeps.
         plain_activation_saved: Tensors of the inner width that an ungated one keeps.
@@ -90,6 +91,7 @@ class FrameworkProfile:
     gradient_reduce_bytes: float
     gradient_accumulate_bytes: float
     flash_attention: bool
+    attention_speed: float
     norm_saved_bytes: float
     gated_activation_saved: float
     plain_activation_saved: float

@@ -30,7 +30,7 @@ def run_job(run: Run, calibration: Calibration) -> tuple[Job, str]:
             reason = "global batch unknown"
     except MeshwrightError as error:
         reason = str(error)
-        cluster = typical_cluster(STAND_IN, 1, 1)
+        cluster = typical_cluster(STAND_IN, 8, 8)
         workload = _workload(run, precision="bf16" if workload.activation_bytes == 2 else "fp32")
     return Job(architecture, cluster, workload, profile, calibration), reason
 
