@@ -1,0 +1,283 @@
+"""What the planner answers: plans and plan sets, typed, versioned, and equal to their JSON."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveInt
+
+SCHEMA_VERSION = 1
+Bytes = Annotated[float, Field(ge=0, description="bytes")]
+Seconds = Annotated[float, Field(ge=0, description="seconds")]
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class PlanAxes(_Record):
+    """What a plan decides, in the field's standard names."""
+
+    dp: PositiveInt = Field(description="data-parallel ranks")
+    tp: PositiveInt = Field(description="tensor-parallel ranks")
+    pp: PositiveInt = Field(description="pipeline stages")
+    vpp: PositiveInt = Field(description="virtual stages (model chunks) a device")
+    cp: PositiveInt = Field(description="context-parallel ranks")
+    ep: PositiveInt = Field(description="expert-parallel ranks, inside dp·cp·tp")
+    etp: PositiveInt = Field(description="expert-tensor-parallel ranks")
+    sequence_parallel: bool = Field(description="whether norms and residuals are divided along the sequence over tp")
+    sharding: Literal["none", "zero1", "zero2", "zero3", "hsdp"]
+    shard_group: PositiveInt = Field(description="ranks that share one copy of the sharded states")
+    micro_batch: PositiveInt = Field(description="sequences of one micro-batch and data-parallel rank")
+    schedule: Literal["gpipe", "1f1b", "interleaved"]
+    recompute: Literal["none", "selective", "full"]
+    recompute_modules: tuple[str, ...] = Field(description="modules that selective recomputation repeats")
+    recompute_layers: NonNegativeInt = Field(description="layers of a stage that full recomputation repeats")
+
+
+class StepBreakdown(_Record):
+    """Seconds of one step by term; they add up to the step time. Layer terms are those of the slowest stage."""
+
+    matmul: Seconds
+    attention: Seconds
+    elementwise: Seconds
+    tensor_comm: Seconds
+    context_comm: Seconds
+    expert_comm: Seconds
+    host: Seconds = Field(description="device waits for kernel launches")
+    recompute: Seconds
+    gradient_accumulation: Seconds
+    pipeline_comm: Seconds
+    bubble: Seconds
+    data_comm: Seconds = Field(description="exposed gradient reduction and parameter gathers, and what overlap slows")
+    optimizer: Seconds
+
+
+class MemoryClasses(_Record):
+    """Bytes on a device by class; they add up to the peak."""
+
+    parameters: Bytes
+    gradients: Bytes
+    optimizer: Bytes
+    activations: Bytes
+    working: Bytes = Field(description="alive on top at the peak: one layer's gradients, logits, gathered parameters")
+    context: Bytes = Field(description="outside the allocator")
+    fragmentation: Bytes
+
+
+class StageReport(_Record):
+    """One pipeline stage."""
+
+    stage: NonNegativeInt
+    layers: tuple[int, ...] = Field(description="layers of each virtual stage on this device")
+    peak_memory_bytes: Bytes
+    memory: MemoryClasses
+
+
+class RankLayout(_Record):
+    """Where ranks lie: for each parallel group its size and the distance between consecutive members.
+
+    Devices are numbered node by node; a rank's coordinate on an axis is rank // stride mod size.
+    """
+
+    order: str = Field(description="fastest axis first")
+    size: dict[str, PositiveInt]
+    stride: dict[str, PositiveInt]
+    link: dict[str, str] = Field(description="slowest link level that each group crosses")
+
+    def coordinates(self, rank: int) -> dict[str, int]:
+        """Coordinate of a global rank on every axis."""
+        return {axis: rank // self.stride[axis] % size for axis, size in self.size.items()}
+
+
+class Plan(_Record):
+    """One execution plan with its price and its evidence."""
+
+    rank: PositiveInt = Field(description="place in the ranking, from 1")
+    cluster: str
+    num_devices: PositiveInt
+    axes: PlanAxes
+    num_micro_batches: PositiveInt
+    step_time_s: Annotated[float, Field(gt=0)]
+    tokens_per_s: Annotated[float, Field(gt=0)]
+    tokens_per_s_per_device: Annotated[float, Field(gt=0)]
+    mfu: NonNegativeFloat = Field(description="model FLOPs (attention halved for causality) over time and dense peak")
+    peak_memory_bytes: tuple[float, ...] = Field(description="peak of each pipeline stage")
+    memory_capacity_bytes: Bytes
+    memory_headroom_bytes: float = Field(description="capacity minus the fullest stage's peak; negative if it overflows")
+    fits: bool
+    stages: tuple[StageReport, ...]
+    breakdown: StepBreakdown
+    lower_bound_s: Seconds = Field(description="no plan is faster under the same model: compute alone, evenly spread")
+    gap: NonNegativeFloat = Field(description="step time over lower bound, minus 1")
+    energy_j: NonNegativeFloat | None = Field(description="joules a step at the power limit")
+    cost_usd: NonNegativeFloat | None = Field(description="US dollars a step")
+    binds: str = Field(description="what limits the plan most")
+    reasons: tuple[str, ...]
+    layout: RankLayout
+    num_variants: NonNegativeInt = Field(
+        default=0, description="other plans on the same mesh, at most 15 % slower than the last plan kept"
+    )
+
+    @property
+    def text(self) -> str:
+        """The axes as text that `evaluate` reads back."""
+        words = []
+        for name, value in self.axes:
+            shown = "+".join(value) or "none" if isinstance(value, tuple) else value
+            words.append(f"{name}={'on' if shown is True else 'off' if shown is False else shown}")
+        return " ".join(words)
+
+
+class SearchAccount(_Record):
+    """What became of all candidates; the parts add up to the total."""
+
+    total: NonNegativeInt
+    excluded: dict[str, NonNegativeInt] = Field(description="by rule")
+    did_not_fit: NonNegativeInt
+    pruned: NonNegativeInt = Field(description="shown by a bound to be slower than those kept")
+    priced: NonNegativeInt
+    seconds: Seconds
+
+
+class ModelSummary(_Record):
+    """The model that was planned for."""
+
+    name: str
+    parameters: PositiveInt
+    active_parameters: PositiveInt
+    layers: PositiveInt
+
+
+class ClusterSummary(_Record):
+    """The cluster that was planned for."""
+
+    name: str
+    accelerator: str
+    num_devices: PositiveInt
+    devices_per_node: PositiveInt
+    memory_bytes: Bytes
+
+
+class WorkloadSummary(_Record):
+    """The step that was planned for."""
+
+    global_batch: PositiveInt
+    seq_len: PositiveInt
+    precision: str
+    task: str
+
+
+class Remedy(_Record):
+    """One change that makes an infeasible question feasible, tried out."""
+
+    change: str
+    step_time_s: Seconds
+    plan: str
+
+
+class Shortfall(_Record):
+    """Why nothing fits: the plan that comes nearest, what overflows, and what would make it fit."""
+
+    nearest: Plan | None
+    overflow_bytes: Bytes
+    message: str
+    remedies: tuple[Remedy, ...]
+
+
+class PlanSet(_Record):
+    """Ranked plans for one question, with the evidence of the search."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    meshwright_version: str
+    model: ModelSummary
+    clusters: tuple[ClusterSummary, ...]
+    workload: WorkloadSummary
+    framework: str
+    objective: Literal["time", "cost", "energy"]
+    constraints: tuple[str, ...]
+    plans: tuple[Plan, ...]
+    pareto: tuple[Plan, ...] = Field(
+        description="plans that no kept plan beats on step time, memory headroom, devices, money and energy at once"
+    )
+    lower_bound_s: Seconds
+    proven_optimal: bool = Field(description="whether every other plan of the space was priced, excluded or bounded away")
+    account: SearchAccount
+    assumptions: tuple[str, ...]
+    shortfall: Shortfall | None = None
+
+    @property
+    def is_feasible(self) -> bool:
+        """Whether any plan fits."""
+        return bool(self.plans)
+
+    @property
+    def best(self) -> Plan:
+        """The first plan.
+
+        Raises:
+            IndexError: Nothing fits; `shortfall` says why.
+        """
+        return self.plans[0]
+
+    def to_json(self) -> str:
+        """JSON text, indented."""
+        return self.model_dump_json(indent=2)
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Self:
+        """Reads `to_json`'s text back.
+
+        Raises:
+            pydantic.ValidationError: The text isn't a plan set of this version.
+        """
+        return cls.model_validate_json(text)
+
+
+def json_schema() -> dict[str, object]:
+    """JSON Schema of a plan set."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **PlanSet.model_json_schema()}
+
+
+
+
+class Evaluation(_Record):
+    """A given plan, priced."""
+
+    plan: Plan
+    violations: tuple[str, ...] = Field(description="rules of the framework and the model that the plan breaks")
+
+
+class Change(_Record):
+    """What one change of a plan would do."""
+
+    change: str
+    step_time_s: Seconds
+    delta_s: float = Field(description="seconds gained (negative) or lost")
+    peak_memory_bytes: Bytes
+    fits: bool
+
+
+class WhyNot(_Record):
+    """Why a given plan isn't the answer."""
+
+    text: str
+    verdict: str
+    violations: tuple[str, ...]
+    plan: Plan | None = Field(description="the plan priced; None if it breaks the mesh or the batch")
+    slower_by: float | None = Field(description="step time over the best plan's, minus 1")
+    overflow_bytes: Bytes = 0.0
+    term_deltas_s: dict[str, float] = Field(default_factory=dict, description="seconds by term, against the best plan")
+
+
+class Explanation(_Record):
+    """What binds the best plan, and what the next best changes would do."""
+
+    plan: Plan
+    changes: tuple[Change, ...]
+    why_not: WhyNot | None = None
+
+
+class Comparison(_Record):
+    """Several plans of one question side by side."""
+
+    plans: tuple[Plan, ...]
+    term_deltas_s: tuple[dict[str, float], ...] = Field(description="seconds by term, against the first plan")
