@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from meshwright.errors import ClusterError, MissingDataError
 
@@ -54,10 +55,10 @@ class LinkLevel:
 
     Attributes:
         name: Such as `nvlink` or `infiniband`.
-        extent: Devices in one domain of this level, those of the levels below included; the last level spans all
-            devices, and where it would span any number of them its extent is `UNBOUNDED`.
-        bandwidth_bytes_per_s: One direction, per device (a shared link's bandwidth is already divided by those
-            that share it).
+        extent: Devices in one domain of this level, those of the levels below included. The last level spans
+            all devices; its extent is `UNBOUNDED` where it would span any number of them.
+        bandwidth_bytes_per_s: One direction, per device (a shared link's bandwidth is already divided by
+            those that share it).
         latency_s: Time for an empty message between two devices.
         in_network_reduction: Whether switches add up on the way (NVLS, SHARP).
     """
@@ -121,42 +122,45 @@ class Cluster:
         """The same kind of cluster with another number of devices.
 
         Raises:
-            ClusterError: More than one node is asked for, but not whole nodes, or more than the last link level spans.
+            ClusterError: More than one node is asked for, but not whole nodes, or more devices than the last
+                link level spans.
         """
         if num_devices < 1:
             raise ClusterError(f"a cluster needs at least 1 device, but got {num_devices}")
         if num_devices > self.devices_per_node and num_devices % self.devices_per_node:
             below = num_devices - num_devices % self.devices_per_node
             raise ClusterError(
-                f"{num_devices} GPUs don't make whole nodes of {self.name} ({self.devices_per_node} GPUs each);"
-                f" ask for {below} or {below + self.devices_per_node}"
+                f"{num_devices} GPUs don't make whole nodes of {self.name} ({self.devices_per_node} GPUs"
+                f" each); ask for {below} or {below + self.devices_per_node}"
             )
         if self.levels and num_devices > self.levels[-1].extent:
             raise ClusterError(
-                f"{self.name} can't have {num_devices} devices: its last link level, {self.levels[-1].name!r}, spans"
-                f" {self.levels[-1].extent}; add a level that joins more"
+                f"{self.name} can't have {num_devices} GPUs: its last link level, {self.levels[-1].name!r},"
+                f" spans {self.levels[-1].extent}; add a level that joins more"
             )
         return replace(
             self,
             num_devices=num_devices,
             devices_per_node=min(self.devices_per_node, num_devices),
-            levels=evenly_filled(self.levels, num_devices),
         )
+
+    @cached_property
+    def filled_levels(self) -> tuple[LinkLevel, ...]:
+        """The link levels as a job on all devices sees them; see `evenly_filled`."""
+        return evenly_filled(self.levels, self.num_devices)
 
 
 def evenly_filled(levels: tuple[LinkLevel, ...], num_devices: int) -> tuple[LinkLevel, ...]:
-    """The levels as a job of `num_devices` sees them: a scheduler fills every domain with the same number of devices.
+    """The levels as a job of `num_devices` sees them: a scheduler fills every domain with equally many devices.
 
-    256 devices take 64 of each of four 72-device racks, not 72 + 72 + 72 + 40 (Slurm's block topology, segments).
+    256 devices take 64 of each of four 72-device racks, not 72 + 72 + 72 + 40 (Slurm's block topology,
+    segments).
     """
     filled, below = list[LinkLevel](), 1
     for level in levels:
-        extent = level.extent
-        if extent < num_devices:
-            domains = -(-num_devices // extent)
-            while num_devices % domains or num_devices // domains % below:
-                domains += 1
-            extent = num_devices // domains
-        filled.append(replace(level, extent=extent))
-        below = extent
+        domains = -(-num_devices // level.extent)
+        while domains < num_devices and (num_devices % domains or num_devices // domains % below):
+            domains += 1
+        below = num_devices // domains
+        filled.append(replace(level, extent=below))
     return tuple(filled)

@@ -38,11 +38,11 @@ def level_shares(cluster: Cluster, size: IntColumn, stride: IntColumn) -> Sequen
     """How groups of `size` ranks, `stride` apart, lie on each level, nearest first."""
     shares: list[LevelShare] = []
     below = np.ones(size.shape)
-    for level in cluster.levels[:-1]:
+    for level in cluster.filled_levels[:-1]:
         within = np.maximum(_members(level.extent, size, stride), below)
         shares.append(LevelShare(level, below, within))
         below = within
-    shares.append(LevelShare(cluster.levels[-1], below, size.astype(np.float64)))
+    shares.append(LevelShare(cluster.filled_levels[-1], below, size.astype(np.float64)))
     return shares
 
 
