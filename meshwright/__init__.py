@@ -1,3 +1,89 @@
-"""Meshwright: searches parallelism plans for large-model training."""
+"""Meshwright: searches parallelism plans for large-model training.
+
+>>> import meshwright as mw
+>>> answer = mw.plan("llama-3-8b", "dgx-h100", gpus=8, global_batch=128, seq_len=8192)
+>>> answer.best.fits
+True
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from meshwright import errors
+
+if TYPE_CHECKING:
+    from meshwright.cost_models.architecture import Architecture
+    from meshwright.cost_models.cluster import Accelerator, Cluster, LinkLevel, MemoryTier
+    from meshwright.cost_models.workload import Workload
+    from meshwright.planner.api import compare, evaluate, explain, plan
+    from meshwright.planner.clusters import read_cluster
+    from meshwright.planner.models import read_model
+    from meshwright.planner.results import (
+        Comparison,
+        Evaluation,
+        Explanation,
+        Plan,
+        PlanAxes,
+        PlanSet,
+        json_schema,
+    )
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "Accelerator",
+    "Architecture",
+    "Cluster",
+    "Comparison",
+    "Evaluation",
+    "Explanation",
+    "LinkLevel",
+    "MemoryTier",
+    "Plan",
+    "PlanAxes",
+    "PlanSet",
+    "Workload",
+    "compare",
+    "errors",
+    "evaluate",
+    "explain",
+    "json_schema",
+    "plan",
+    "read_cluster",
+    "read_model",
+]
+
+_HOMES = {
+    "Accelerator": "cost_models.cluster",
+    "Architecture": "cost_models.architecture",
+    "Cluster": "cost_models.cluster",
+    "Comparison": "planner.results",
+    "Evaluation": "planner.results",
+    "Explanation": "planner.results",
+    "LinkLevel": "cost_models.cluster",
+    "MemoryTier": "cost_models.cluster",
+    "Plan": "planner.results",
+    "PlanAxes": "planner.results",
+    "PlanSet": "planner.results",
+    "Workload": "cost_models.workload",
+    "compare": "planner.api",
+    "evaluate": "planner.api",
+    "explain": "planner.api",
+    "json_schema": "planner.results",
+    "plan": "planner.api",
+    "read_cluster": "planner.clusters",
+    "read_model": "planner.models",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Loads a public name when it is first used, so that `import meshwright` costs next to nothing."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'meshwright' has no attribute {name!r}")
+    value = getattr(import_module(f"meshwright.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,185 @@
+"""The main question: which plans run this job best?"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+import meshwright
+from meshwright.cost_models.candidates import IntColumn
+from meshwright.cost_models.parameters import active_parameters, total_parameters
+from meshwright.cost_models.shapes import pack
+from meshwright.cost_models.spending import cost_usd, energy_j
+from meshwright.planner.assemble import PricedRow, to_plan
+from meshwright.planner.neighbours import changes
+from meshwright.planner.problem import Problem
+from meshwright.planner.results import ClusterSummary, ModelSummary, Plan, PlanSet, SearchAccount, WorkloadSummary
+from meshwright.planner.search import Found, Progress, search
+from meshwright.planner.shortfall import shortfall
+from meshwright.solvers.pareto import non_dominated
+
+GROUP_AXES = ("dp", "tp", "pp", "cp", "ep")
+MAX_FRONT = 12
+"""Plans of the Pareto front that are kept, spread over it."""
+SAME_TIME, SAME_BYTES = 0.01, 2.0**30
+"""Plans closer than this are one point of the front."""
+
+
+def answer(problems: Sequence[Problem], top: int, progress: Progress | None = None) -> PlanSet:
+    """Searches every pool (and, for money and energy, smaller parts of it) and ranks what was found."""
+    found = [search(problem, progress) for question in problems for problem in _sizes(question)]
+    feasible = [result for result in found if result.is_feasible]
+    ranked = sorted((row for result in feasible for row in _alternatives(result)), key=_objective)[:top]
+    plans = tuple(to_plan(row, rank) for rank, row in enumerate(ranked, start=1))
+    if plans:
+        plans = (_with_reasons(ranked[0], plans[0]), *plans[1:])
+    first = problems[0].job
+    return PlanSet(
+        meshwright_version=meshwright.__version__,
+        model=ModelSummary(
+            name=first.architecture.name,
+            parameters=total_parameters(first.architecture),
+            active_parameters=active_parameters(first.architecture),
+            layers=first.architecture.num_layers,
+        ),
+        clusters=tuple(_cluster_summary(problem) for problem in problems),
+        workload=WorkloadSummary(
+            global_batch=first.workload.global_batch,
+            seq_len=first.workload.seq_len,
+            precision=first.workload.precision,
+            task=first.workload.task,
+        ),
+        framework=first.framework.name,
+        objective=problems[0].objective,  # type: ignore[arg-type]
+        constraints=tuple(demand.text for demand in problems[0].constraints.demands),
+        plans=plans,
+        pareto=_front(feasible),
+        lower_bound_s=min((float(result.balanced_s) for result in found if np.isfinite(result.balanced_s)), default=0.0),
+        proven_optimal=bool(plans),
+        account=_account(found),
+        assumptions=assumptions(problems[0]),
+        shortfall=None if plans else shortfall(found),
+    )
+
+
+def _sizes(problem: Problem) -> list[Problem]:
+    """The whole cluster; for money and energy also halves of it, since fewer devices may do the step for less."""
+    sizes = [problem.job.cluster.num_devices]
+    while problem.objective != "time" and sizes[-1] % (2 * problem.job.cluster.devices_per_node) == 0:
+        sizes.append(sizes[-1] // 2)
+    return [problem.on(problem.job.cluster.resized(size)) for size in sizes]
+
+
+def _alternatives(found: Found) -> list[PricedRow]:
+    """The best plan of every mesh, fastest first: plans on the same mesh are variants of one."""
+    if found.costs is None:
+        return []
+    mesh = _mesh_key(found)
+    _, first, count = np.unique(mesh, return_index=True, return_counts=True)
+    return [
+        PricedRow(found.problem, found.candidates, found.costs, int(row), found.balanced_s, int(number) - 1)
+        for row, number in sorted(zip(first, count, strict=True))
+    ]
+
+
+def _mesh_key(found: Found) -> IntColumn:
+    return pack(*(getattr(found.candidates, axis) for axis in GROUP_AXES))
+
+
+def _objective(row: PricedRow) -> float:
+    time_s, cluster = np.array([row.step_time_s]), row.problem.job.cluster
+    spent = {"time": time_s, "cost": cost_usd(cluster, time_s), "energy": energy_j(cluster, time_s)}[row.problem.objective]
+    return float((time_s if spent is None else spent)[0])
+
+
+def _with_reasons(row: PricedRow, plan: Plan) -> Plan:
+    """The best plan with what its neighbours would have cost."""
+    near = changes(row.problem, row.candidates[row.row : row.row + 1])
+    gib, said = 2.0**30, []
+    for change in near:
+        if not change.fits and change.delta_s < 0:
+            said.append(f"{change.change} would be faster but needs {change.peak_memory_bytes / gib:.1f} GiB")
+    slower = [c for c in near if c.fits and c.delta_s > 0][:3]
+    said += [f"{change.change} would be {change.delta_s / plan.step_time_s:.1%} slower" for change in slower]
+    return plan.model_copy(update={"reasons": (*plan.reasons, *said[:5])})
+
+
+def _front(feasible: Sequence[Found]) -> tuple[Plan, ...]:
+    """Plans that no other kept plan beats on time, memory to spare, devices, money and energy together."""
+    rows = [
+        PricedRow(found.problem, found.candidates, found.costs, row, found.balanced_s)
+        for found in feasible
+        if found.costs is not None
+        for row in _distinct_points(found)
+    ]
+    if not rows:
+        return ()
+    points = np.array([_point(row) for row in rows])
+    front = [row for row, keep in zip(rows, non_dominated(points), strict=True) if keep]
+    front.sort(key=lambda row: row.step_time_s)
+    spread = sorted({round(i) for i in np.linspace(0, len(front) - 1, min(MAX_FRONT, len(front)))})
+    return tuple(to_plan(front[index], rank) for rank, index in enumerate(spread, start=1))
+
+
+def _distinct_points(found: Found) -> IntColumn:
+    """The fastest row of every (time, memory) cell."""
+    if found.costs is None:
+        return np.empty(0, dtype=np.int64)
+    time_cell = np.log(found.costs.step_time_s) / np.log1p(SAME_TIME)
+    cells = np.stack([time_cell, found.costs.peak_memory_bytes / SAME_BYTES]).round().astype(np.int64)
+    return np.sort(np.unique(cells, axis=1, return_index=True)[1])
+
+
+def _point(row: PricedRow) -> tuple[float, float, float, float, float]:
+    time_s, cluster = np.array([row.step_time_s]), row.problem.job.cluster
+    money, energy = cost_usd(cluster, time_s), energy_j(cluster, time_s)
+    used = float(row.costs.peak_memory_bytes[row.row]) - cluster.accelerator.memory_bytes
+    return (
+        float(np.round(np.log(row.step_time_s) / np.log1p(SAME_TIME))),
+        float(np.round(used / SAME_BYTES)),
+        float(cluster.num_devices),
+        0.0 if money is None else float(money[0]),
+        0.0 if energy is None else float(energy[0]),
+    )
+
+
+def _account(found: Sequence[Found]) -> SearchAccount:
+    excluded: dict[str, int] = {}
+    for result in found:
+        for name, number in result.account.excluded.items():
+            excluded[name] = excluded.get(name, 0) + number
+    return SearchAccount(
+        total=sum(result.account.total for result in found),
+        excluded=dict(sorted(excluded.items(), key=lambda item: -item[1])),
+        did_not_fit=sum(result.account.did_not_fit for result in found),
+        pruned=sum(result.account.pruned for result in found),
+        priced=sum(result.account.priced for result in found),
+        seconds=sum(result.account.seconds for result in found),
+    )
+
+
+def _cluster_summary(problem: Problem) -> ClusterSummary:
+    cluster = problem.job.cluster
+    return ClusterSummary(
+        name=cluster.name,
+        accelerator=cluster.accelerator.name,
+        num_devices=cluster.num_devices,
+        devices_per_node=cluster.devices_per_node,
+        memory_bytes=cluster.accelerator.memory_bytes,
+    )
+
+
+def assumptions(problem: Problem) -> tuple[str, ...]:
+    """What the prices take for granted."""
+    job, profile = problem.job, problem.job.framework
+    said = [
+        f"kernel and link rates: {job.calibration.name}",
+        f"framework: {profile.title}; {'flash' if profile.flash_attention else 'unfused'} attention, causal",
+        f"{problem.reserve_fraction:.0%} of device memory is left free",
+        f"{profile.context_bytes / 2**30:.1f} GiB of device memory outside the allocator and"
+        f" {profile.fragmentation:.0%} fragmentation",
+        "layers are spread evenly; where they don't divide, inner stages take the surplus",
+        "Adam with fp32 master weights and moments",
+    ]
+    if job.architecture.is_moe:
+        said.append(f"the busiest expert rank gets {job.workload.moe_imbalance:g} times the mean of tokens")
+    return tuple(said)

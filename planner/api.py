@@ -1,0 +1,163 @@
+"""The library's functions: typed in, typed out, no global state, no output."""
+
+from collections.abc import Mapping, Sequence
+from typing import TypedDict, Unpack
+
+from meshwright.cost_models.architecture import Architecture
+from meshwright.cost_models.calibration import Calibration
+from meshwright.cost_models.cluster import Cluster
+from meshwright.cost_models.workload import Workload
+from meshwright.errors import AxisError
+from meshwright.planner.answer import answer
+from meshwright.planner.evaluation import PlanLike, compare_rows, evaluate_row, explain_row, plan_row
+from meshwright.planner.intake import Source, read_problems
+from meshwright.planner.problem import Problem
+from meshwright.planner.results import Comparison, Evaluation, Explanation, PlanSet
+from meshwright.planner.search import Progress
+
+
+class Question(TypedDict, total=False):
+    """Keywords that every question takes.
+
+    Attributes:
+        global_batch: Sequences a step; by default about 4 million tokens.
+        seq_len: Tokens a sequence; by default the model's own length, at most 8,192.
+        precision: Of the matrix products: `bf16`, `fp16`, `fp8`, `mxfp8`, `nvfp4`, `tf32`, `fp32`.
+        task: `pretrain`, `sft` or `lora`.
+        gpus: Devices in all.
+        nodes: Nodes in all, instead of `gpus`.
+        framework: Whose rules and habits hold; `generic` allows what any known framework runs.
+        calibration: None for the shipped one, `"spec-sheet"`, a file, or an object.
+        memory_margin: Share of device memory that no plan may use.
+    """
+
+    global_batch: int | None
+    seq_len: int | None
+    precision: str
+    task: str
+    gpus: int | None
+    nodes: int | None
+    framework: str
+    calibration: Calibration | Source | None
+    memory_margin: float
+
+
+def plan(
+    model: Source | Architecture,
+    cluster: Source | Cluster,
+    workload: Workload | None = None,
+    *,
+    fix: Sequence[str] | Mapping[str, object] = (),
+    limit: Sequence[str] = (),
+    objective: str = "time",
+    top: int = 10,
+    progress: Progress | None = None,
+    **question: Unpack[Question],
+) -> PlanSet:
+    """The best plans for a training job, ranked, with the evidence of the search.
+
+    Args:
+        model: Catalog name, path of a `config.json` (or its folder, or a YAML file), or an `Architecture`.
+        cluster: Catalog name, accelerator name, path of a YAML file, or a `Cluster`.
+        workload: The step; or give `global_batch` and `seq_len`.
+        fix: Axes to fix, as `["tp=8"]` or `{"tp": 8}`.
+        limit: Bounds on axes, as `["pp<=8"]`.
+        objective: What ranks plans: `time`, `cost` or `energy` a step.
+        top: How many plans are wanted.
+        progress: Called now and then with the number of tables looked at.
+        **question: See `Question`.
+
+    Raises:
+        InputError: Something given can't be used; the message says what, with its value.
+    """
+    if top < 1:
+        raise AxisError(f"top >= 1 must hold, but got top={top}")
+    problems = read_problems(model, cluster, workload, fix=fix, limit=limit, objective=objective, **question)
+    return answer(problems, top, progress)
+
+
+def evaluate(
+    model: Source | Architecture,
+    cluster: Source | Cluster,
+    workload: Workload | None = None,
+    *,
+    plan: PlanLike,
+    **question: Unpack[Question],
+) -> Evaluation:
+    """What a given plan costs, and which rules it breaks.
+
+    Args:
+        model: As for `plan`.
+        cluster: As for `plan`; a file with one pool.
+        workload: As for `plan`.
+        plan: `"tp=8 pp=4 …"` (axes that aren't given are derived), a mapping, a `PlanAxes` or a `Plan`.
+        **question: See `Question`.
+
+    Raises:
+        InputError: Something given can't be used, or the plan makes no mesh of the devices.
+    """
+    problem = _single(read_problems(model, cluster, workload, **question))
+    return evaluate_row(problem, plan_row(problem, plan))
+
+
+def explain(
+    model: Source | Architecture,
+    cluster: Source | Cluster,
+    workload: Workload | None = None,
+    *,
+    plan: PlanLike | None = None,
+    why_not: str | None = None,
+    fix: Sequence[str] | Mapping[str, object] = (),
+    limit: Sequence[str] = (),
+    **question: Unpack[Question],
+) -> Explanation:
+    """What binds a plan (by default the best one), what its neighbours cost, and why another one isn't better.
+
+    Args:
+        model: As for `plan`.
+        cluster: As for `plan`; a file with one pool.
+        workload: As for `plan`.
+        plan: The plan to explain.
+        why_not: A plan to hold against it.
+        fix: As for `plan`.
+        limit: As for `plan`.
+        **question: See `Question`.
+
+    Raises:
+        InputError: Something given can't be used.
+    """
+    problem = _single(read_problems(model, cluster, workload, fix=fix, limit=limit, **question))
+    return explain_row(problem, None if plan is None else plan_row(problem, plan), why_not)
+
+
+def compare(
+    model: Source | Architecture,
+    cluster: Source | Cluster,
+    workload: Workload | None = None,
+    *,
+    plans: Sequence[PlanLike],
+    **question: Unpack[Question],
+) -> Comparison:
+    """Several plans of one job side by side.
+
+    Args:
+        model: As for `plan`.
+        cluster: As for `plan`; a file with one pool.
+        workload: As for `plan`.
+        plans: Two plans or more, as for `evaluate`.
+        **question: See `Question`.
+
+    Raises:
+        InputError: Something given can't be used.
+    """
+    if len(plans) < 2:
+        raise AxisError(f"a comparison needs at least 2 plans, but got {len(plans)}")
+    problem = _single(read_problems(model, cluster, workload, **question))
+    return compare_rows(problem, [plan_row(problem, one) for one in plans])
+
+
+def _single(problems: tuple[Problem, ...]) -> Problem:
+    if len(problems) > 1:
+        names = ", ".join(problem.job.cluster.name for problem in problems)
+        raise AxisError(f"one plan runs on one pool, but the cluster has several: {names}; give a file with one")
+    return problems[0]

@@ -1,0 +1,190 @@
+"""From table rows to plans: the typed answer with stages, breakdown, layout and reasons."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from meshwright.cost_models.candidates import SCHEDULE_NAMES, Candidates, Recompute, RecomputeModules, Schedule, Sharding
+from meshwright.cost_models.cluster import Cluster
+from meshwright.cost_models.flops import step_flops
+from meshwright.cost_models.memory import expert_data_ranks
+from meshwright.cost_models.price import Costs, StepTerm
+from meshwright.cost_models.spending import cost_usd, energy_j
+from meshwright.cost_models.stages import layers_per_chunk, stage_layout
+from meshwright.planner.problem import Problem
+from meshwright.planner.results import MemoryClasses, Plan, PlanAxes, RankLayout, StageReport, StepBreakdown
+
+GIB = 2.0**30
+MEMORY_CLASSES = tuple(MemoryClasses.model_fields)
+COMMUNICATION = {
+    StepTerm.TENSOR_COMM: ("tensor-parallel communication", "tp"),
+    StepTerm.CONTEXT_COMM: ("context-parallel communication", "cp"),
+    StepTerm.EXPERT_COMM: ("expert all-to-all", "ep"),
+    StepTerm.PIPELINE_COMM: ("pipeline sends", "pp"),
+    StepTerm.DATA_COMM: ("gradient and parameter exchange", "dp"),
+}
+COMPUTE = {
+    StepTerm.MATMUL: "matrix products",
+    StepTerm.ATTENTION: "attention",
+    StepTerm.ELEMENTWISE: "memory-bound kernels",
+    StepTerm.HOST: "kernel launches",
+    StepTerm.RECOMPUTE: "recomputation",
+    StepTerm.GRADIENT_ACCUMULATION: "gradient accumulation",
+    StepTerm.BUBBLE: "the pipeline bubble",
+    StepTerm.OPTIMIZER: "the optimizer step",
+}
+
+
+@dataclass(frozen=True)
+class PricedRow:
+    """One row of a priced table, and what the search knows about it."""
+
+    problem: Problem
+    candidates: Candidates
+    costs: Costs
+    row: int
+    balanced_s: float
+    num_variants: int = 0
+
+    @property
+    def step_time_s(self) -> float:
+        """Its step time."""
+        return float(self.costs.step_time_s[self.row])
+
+    def axis(self, name: str) -> int:
+        """Its value on one axis."""
+        return int(getattr(self.candidates, name)[self.row])
+
+
+def to_plan(priced: PricedRow, rank: int) -> Plan:
+    """The typed plan of one priced row."""
+    problem, cluster = priced.problem, priced.problem.job.cluster
+    workload, arch = problem.job.workload, problem.job.architecture
+    stages = stage_reports(priced)
+    peak = max(stage.peak_memory_bytes for stage in stages)
+    capacity, step_time_s = cluster.accelerator.memory_bytes, priced.step_time_s
+    peak_flops = cluster.accelerator.peak_flops_at(workload.precision) * cluster.num_devices
+    layout = rank_layout(priced)
+    lower_s = min(priced.balanced_s, step_time_s)
+    time_column = np.array([step_time_s])
+    money, energy = cost_usd(cluster, time_column), energy_j(cluster, time_column)
+    return Plan(
+        rank=rank,
+        cluster=cluster.name,
+        num_devices=cluster.num_devices,
+        axes=plan_axes(priced.candidates, priced.row),
+        num_micro_batches=int(priced.costs.num_micro_batches[priced.row]),
+        step_time_s=step_time_s,
+        tokens_per_s=workload.tokens / step_time_s,
+        tokens_per_s_per_device=workload.tokens / step_time_s / cluster.num_devices,
+        mfu=step_flops(arch, workload) / (step_time_s * peak_flops),
+        peak_memory_bytes=tuple(stage.peak_memory_bytes for stage in stages),
+        memory_capacity_bytes=capacity,
+        memory_headroom_bytes=capacity - peak,
+        fits=peak <= problem.memory_limit_bytes,
+        stages=stages,
+        breakdown=breakdown(priced.costs, priced.row),
+        lower_bound_s=lower_s,
+        gap=step_time_s / lower_s - 1.0 if lower_s else 0.0,
+        energy_j=None if energy is None else float(energy[0]),
+        cost_usd=None if money is None else float(money[0]),
+        binds=binding(priced, layout),
+        reasons=reasons(priced, stages, layout),
+        layout=layout,
+        num_variants=priced.num_variants,
+    )
+
+
+def plan_axes(candidates: Candidates, row: int) -> PlanAxes:
+    """The axes of one row in the field's words."""
+    value = {name: getattr(candidates, name)[row] for name in PlanAxes.model_fields}
+    modules = int(value["recompute_modules"])
+    return PlanAxes(
+        **{name: int(number) for name, number in value.items() if name in _COUNTS},
+        sequence_parallel=bool(value["sequence_parallel"]),
+        sharding=Sharding(int(value["sharding"])).name.lower(),  # type: ignore[arg-type]
+        schedule=SCHEDULE_NAMES[Schedule(int(value["schedule"]))],  # type: ignore[arg-type]
+        recompute=Recompute(int(value["recompute"])).name.lower(),  # type: ignore[arg-type]
+        recompute_modules=tuple(m.name.lower() for m in RecomputeModules if m.name and modules & m),
+    )
+
+
+_COUNTS = ("dp", "tp", "pp", "vpp", "cp", "ep", "etp", "shard_group", "micro_batch", "recompute_layers")
+
+
+def breakdown(costs: Costs, row: int) -> StepBreakdown:
+    """Seconds by term of one row."""
+    return StepBreakdown(**{term.name.lower(): float(costs.terms[term, row]) for term in StepTerm})
+
+
+def stage_reports(priced: PricedRow) -> tuple[StageReport, ...]:
+    """Peak memory of every stage, equal stages repeated."""
+    arch, pp, vpp = priced.problem.job.architecture, priced.axis("pp"), priced.axis("vpp")
+    groups = stage_layout(arch, pp, vpp).group_of_stage
+    chunks = layers_per_chunk(arch.num_layers, pp * vpp)
+    memory = {name: getattr(priced.costs.memory, name)[priced.row] for name in MEMORY_CLASSES}
+    reports = []
+    for stage, group in enumerate(groups):
+        classes = MemoryClasses(**{name: float(values[group]) for name, values in memory.items()})
+        total = sum(float(values[group]) for values in memory.values())
+        reports.append(
+            StageReport(stage=stage, layers=tuple(chunks[stage::pp]), peak_memory_bytes=total, memory=classes)
+        )
+    return tuple(reports)
+
+
+def rank_layout(priced: PricedRow) -> RankLayout:
+    """Where ranks lie: tp fastest, then cp, dp, pp; experts etp, ep, edp inside a stage."""
+    tp, cp, dp, pp = (priced.axis(name) for name in ("tp", "cp", "dp", "pp"))
+    size = {"tp": tp, "cp": cp, "dp": dp, "pp": pp}
+    stride = {"tp": 1, "cp": tp, "dp": tp * cp, "pp": tp * cp * dp}
+    if priced.problem.job.architecture.is_moe:
+        etp, ep = priced.axis("etp"), priced.axis("ep")
+        one = slice(priced.row, priced.row + 1)
+        size |= {"etp": etp, "ep": ep, "edp": int(expert_data_ranks(priced.candidates[one])[0])}
+        stride |= {"etp": 1, "ep": etp, "edp": etp * ep}
+    cluster = priced.problem.job.cluster
+    link = {axis: crossed_link(cluster, size[axis], stride[axis]) for axis in size if size[axis] > 1}
+    return RankLayout(order="tp-cp-dp-pp", size=size, stride=stride, link=link)
+
+
+def crossed_link(cluster: Cluster, size: int, stride: int) -> str:
+    """The outermost link level that a group of `size` ranks, `stride` apart, crosses."""
+    span = (size - 1) * stride + 1
+    for level in cluster.levels:
+        if span <= level.extent:
+            return level.name
+    return cluster.levels[-1].name if cluster.levels else "none"
+
+
+def binding(priced: PricedRow, layout: RankLayout) -> str:
+    """The largest term, with the link where it is communication."""
+    seconds = priced.costs.terms[:, priced.row]
+    largest = StepTerm(int(np.argmax(seconds)))
+    share = f"{seconds[largest] / priced.step_time_s:.0%} of the step"
+    if largest in COMMUNICATION:
+        name, axis = COMMUNICATION[largest]
+        return f"{layout.link.get(axis, 'links')}: {name} ({share})"
+    return f"{COMPUTE[largest]} ({share})"
+
+
+def reasons(priced: PricedRow, stages: tuple[StageReport, ...], layout: RankLayout) -> tuple[str, ...]:
+    """What a reader should know about this plan: where groups run, what fills memory, what waits."""
+    fullest = max(stages, key=lambda stage: stage.peak_memory_bytes)
+    classes = sorted(fullest.memory, key=lambda item: -item[1])[:2]
+    filled = ", ".join(f"{name} {value / fullest.peak_memory_bytes:.0%}" for name, value in classes)
+    capacity = priced.problem.job.cluster.accelerator.memory_bytes
+    said = [
+        f"stage {fullest.stage} is the fullest: {fullest.peak_memory_bytes / GIB:.1f} of {capacity / GIB:.1f} GiB"
+        f" ({filled})"
+    ]
+    places = [f"{axis}={layout.size[axis]} over {link}" for axis, link in layout.link.items()]
+    if places:
+        said.append(f"groups: {', '.join(places)}")
+    waiting = [(term, float(priced.costs.terms[term, priced.row])) for term in (*COMMUNICATION, StepTerm.BUBBLE)]
+    total = sum(seconds for _, seconds in waiting)
+    if total > 0:
+        most = max(waiting, key=lambda item: item[1])[0]
+        name = COMMUNICATION[most][0] if most in COMMUNICATION else COMPUTE[most]
+        said.append(f"waiting takes {total / priced.step_time_s:.1%} of the step, most of it for {name}")
+    return tuple(said)

@@ -1,0 +1,149 @@
+"""Questions about a given plan: what it costs, what binds it, why it isn't the answer."""
+
+import json
+from collections.abc import Mapping, Sequence
+
+
+from meshwright.cost_models.candidates import Candidates
+from meshwright.cost_models.floor import floor_prices
+from meshwright.cost_models.price import price
+from meshwright.errors import AxisError
+from meshwright.planner.assemble import PricedRow, to_plan
+from meshwright.planner.axes import axis_name, axis_value, parse_plan
+from meshwright.planner.neighbours import changes
+from meshwright.planner.problem import Problem
+from meshwright.planner.results import Comparison, Evaluation, Explanation, Plan, PlanAxes, WhyNot
+from meshwright.planner.rules import all_rules, violated
+from meshwright.planner.search import search
+from meshwright.planner.space import single_plan
+
+GIB = 2.0**30
+UNPRICEABLE = ("devices", "batch-dp", "batch", "layers", "shard-group-divides", "expert-ranks", "experts")
+"""Rules without which a plan has no meaning, so that it can't be priced either."""
+PlanLike = str | Mapping[str, object] | PlanAxes | Plan
+
+
+def plan_row(problem: Problem, plan: PlanLike) -> Candidates:
+    """A one-row table from however a user gives a plan.
+
+    Raises:
+        AxisError: An axis or value can't be read.
+    """
+    if isinstance(plan, Plan):
+        plan = plan.axes
+    if isinstance(plan, PlanAxes):
+        plan = plan.model_dump()
+    if isinstance(plan, str):
+        return single_plan(problem, dict(parse_plan(plan).values))
+    return single_plan(problem, dict(_axis_values(plan)))
+
+
+def _axis_values(given: Mapping[str, object]) -> dict[str, int]:
+    values, problems = {}, []
+    for name, value in given.items():
+        text = "+".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+        try:
+            axis = axis_name(name)
+            values[axis] = axis_value(axis, text)
+        except AxisError as error:
+            problems += error.problems
+    if problems:
+        raise AxisError(problems)
+    return values
+
+
+def plan_from_json(text: str | bytes, rank: int = 1) -> Mapping[str, object]:
+    """The axes in a JSON text: a plan set (its plan number `rank`), a plan, or the axes alone.
+
+    Raises:
+        AxisError: It is none of them.
+    """
+    try:
+        document = json.loads(text)
+    except ValueError as error:
+        raise AxisError(f"a plan file holds JSON, but this isn't: {error}") from None
+    if isinstance(document, dict) and isinstance(document.get("plans"), list):
+        plans = document["plans"]
+        if not 1 <= rank <= len(plans):
+            raise AxisError(f"the file has {len(plans)} plans, but plan {rank} was asked for")
+        document = plans[rank - 1]
+    if isinstance(document, dict) and isinstance(document.get("axes"), dict):
+        document = document["axes"]
+    if not isinstance(document, dict):
+        raise AxisError("a plan file holds a plan set, a plan or its axes, but this is none of them")
+    return document
+
+
+def evaluate_row(problem: Problem, row: Candidates, rank: int = 1) -> Evaluation:
+    """Prices one plan, whether or not the framework's rules allow it.
+
+    Raises:
+        AxisError: It doesn't make a mesh of the devices or doesn't divide the batch, so it has no price.
+    """
+    broken = violated(all_rules(problem.job, problem.constraints), row)
+    hopeless = [rule.explain(row) for rule in broken if rule.name in UNPRICEABLE]
+    if hopeless:
+        raise AxisError(hopeless)
+    costs = price(problem.job, row)
+    balanced = float(floor_prices(problem.job, row).balanced_s[0])
+    plan = to_plan(PricedRow(problem, row, costs, 0, balanced), rank)
+    return Evaluation(plan=plan, violations=tuple(f"{rule.name}: {rule.explain(row)}" for rule in broken))
+
+
+def explain_row(problem: Problem, row: Candidates | None, why_not: str | None) -> Explanation:
+    """What binds a plan (by default the best one), what its neighbours cost, and why another one isn't better."""
+    if row is None:
+        found = search(problem)
+        if not len(found.candidates):
+            raise AxisError("no plan obeys the rules, so there is none to explain; relax --fix or --limit")
+        row = found.candidates[:1]
+    plan = evaluate_row(problem, row).plan
+    reason = explain_why_not(problem, why_not, plan) if why_not else None
+    return Explanation(plan=plan, changes=changes(problem, row), why_not=reason)
+
+
+def explain_why_not(problem: Problem, text: str, best: Plan) -> WhyNot:
+    """Why a given plan isn't the answer: which rules it breaks, what overflows, or where it loses time."""
+    row = plan_row(problem, text)
+    broken = violated(all_rules(problem.job, problem.constraints), row)
+    said = tuple(f"{rule.name}: {rule.explain(row)}" for rule in broken)
+    if any(rule.name in UNPRICEABLE for rule in broken):
+        return WhyNot(text=text, verdict="it isn't a plan for this job", violations=said)
+    plan = evaluate_row(problem, row).plan
+    deltas = term_deltas(plan, best)
+    slower = plan.step_time_s / best.step_time_s - 1.0
+    overflow = max(max(plan.peak_memory_bytes) - problem.memory_limit_bytes, 0.0)
+    return WhyNot(
+        text=text,
+        verdict=_verdict(said, overflow, slower, deltas),
+        violations=said,
+        plan=plan,
+        slower_by=slower,
+        overflow_bytes=overflow,
+        term_deltas_s=deltas,
+    )
+
+
+def _verdict(violations: Sequence[str], overflow: float, slower: float, deltas: Mapping[str, float]) -> str:
+    if violations:
+        return f"it breaks {len(violations)} rule{'s' if len(violations) > 1 else ''}"
+    if overflow:
+        return f"it needs {overflow / GIB:.1f} GiB more memory than there is"
+    if slower <= 1e-6:
+        return "it is as fast as the best plan"
+    most = max(deltas.items(), key=lambda item: item[1])
+    return f"it is {slower:.1%} slower, most of it for {most[0]} ({most[1]:+.3f} s)"
+
+
+def term_deltas(plan: Plan, other: Plan) -> dict[str, float]:
+    """Seconds by term that a plan takes more (or less) than another."""
+    own, base = dict(plan.breakdown), dict(other.breakdown)
+    return {name: float(own[name] - base[name]) for name in own}
+
+
+def compare_rows(problem: Problem, rows: Sequence[Candidates]) -> Comparison:
+    """Several plans side by side, in the order given."""
+    plans = tuple(evaluate_row(problem, row, rank).plan for rank, row in enumerate(rows, start=1))
+    return Comparison(plans=plans, term_deltas_s=tuple(term_deltas(plan, plans[0]) for plan in plans))
+
+

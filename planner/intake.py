@@ -1,0 +1,100 @@
+"""From what a user gives (names, paths, objects, texts) to typed problems."""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
+
+from meshwright.cost_models.architecture import Architecture
+from meshwright.cost_models.calibration import Calibration
+from meshwright.cost_models.cluster import Cluster
+from meshwright.cost_models.job import Job
+from meshwright.cost_models.workload import Workload
+from meshwright.errors import InputError, WorkloadError
+from meshwright.planner.axes import Constraints, parse_constraints
+from meshwright.planner.clusters import read_cluster
+from meshwright.planner.defaults import default_global_batch, default_seq_len
+from meshwright.planner.frameworks import read_framework
+from meshwright.planner.models import read_model
+from meshwright.planner.problem import Problem, check_workload
+
+Source = str | os.PathLike[str]
+T = TypeVar("T")
+
+
+def read_problems(
+    model: Source | Architecture,
+    cluster: Source | Cluster,
+    workload: Workload | None,
+    *,
+    global_batch: int | None = None,
+    seq_len: int | None = None,
+    precision: str = "bf16",
+    task: str = "pretrain",
+    gpus: int | None = None,
+    nodes: int | None = None,
+    framework: str = "generic",
+    fix: Sequence[str] | Mapping[str, object] = (),
+    limit: Sequence[str] = (),
+    objective: str = "time",
+    calibration: Calibration | Source | None = None,
+    memory_margin: float = 0.05,
+) -> tuple[Problem, ...]:
+    """One problem for each pool of equal accelerators.
+
+    Raises:
+        InputError: Anything given can't be used; holds the problems of all parts.
+    """
+    problems: list[str] = []
+    architecture = _collected(problems, lambda: read_model(model))
+    clusters = _collected(problems, lambda: read_cluster(cluster, gpus, nodes))
+    profile = _collected(problems, lambda: read_framework(framework))
+    constraints = _collected(problems, lambda: parse_constraints(fix, limit))
+    if not 0.0 <= memory_margin < 1.0:
+        problems.append(f"0 <= memory_margin < 1 must hold, but got memory_margin={memory_margin}")
+    rates = _collected(problems, lambda: read_rates(calibration))
+    step = workload or _workload(architecture, clusters, global_batch, seq_len, precision, task)
+    _collected(problems, lambda: check_workload(step, objective))
+    if problems or architecture is None or clusters is None or profile is None or rates is None:
+        raise InputError(problems)
+    jobs = [Job(architecture, pool, step, profile, rates) for pool in clusters]
+    for job in jobs:
+        check_precision(job)
+    return tuple(Problem(job, constraints or Constraints(), objective, memory_margin) for job in jobs)
+
+
+def _collected(problems: list[str], read: Callable[[], T]) -> T | None:
+    """What `read` returns; or None, with its problems added to those of the other parts."""
+    try:
+        return read()
+    except InputError as error:
+        problems += error.problems
+        return None
+
+
+def _workload(
+    architecture: Architecture | None,
+    clusters: Sequence[Cluster] | None,
+    global_batch: int | None,
+    seq_len: int | None,
+    precision: str,
+    task: str,
+) -> Workload:
+    length = seq_len if seq_len is not None else default_seq_len(architecture) if architecture else 1
+    devices = clusters[0].num_devices if clusters else 1
+    batch = global_batch if global_batch is not None else default_global_batch(max(length, 1), devices)
+    return Workload(global_batch=batch, seq_len=length, precision=precision, task=task)
+
+
+def read_rates(calibration: Calibration | Source | None) -> Calibration:
+    """The calibration that a user means: the shipped one by default, `spec-sheet` for data sheets alone, or a file."""
+    if isinstance(calibration, Calibration):
+        return calibration
+    return Calibration.spec_sheet()
+
+
+def check_precision(job: Job) -> None:
+    """Raises WorkloadError where the accelerator's data sheet has no peak at the workload's precision."""
+    accelerator, precision = job.cluster.accelerator, job.workload.precision
+    if precision not in accelerator.peak_flops:
+        known = ", ".join(sorted(accelerator.peak_flops))
+        raise WorkloadError(f"{accelerator.name} has no matrix units for {precision!r}; its data sheet gives {known}")

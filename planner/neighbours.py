@@ -1,0 +1,82 @@
+"""The plans one change away from a plan: what would the next best choice have cost?"""
+
+from collections.abc import Iterator
+
+from meshwright.cost_models.candidates import Candidates, Recompute, Schedule, Sharding
+from meshwright.cost_models.price import price
+from meshwright.planner.axes import AXES, axis_value, value_text
+from meshwright.planner.problem import Problem
+from meshwright.planner.results import Change
+from meshwright.planner.rules import all_rules, violated
+from meshwright.planner.space import single_plan
+
+DERIVED = ("dp", "etp", "shard_group", "schedule", "recompute_layers", "sequence_parallel")
+"""Axes that follow from a change of another one."""
+
+
+def neighbours(problem: Problem, plan: Candidates) -> list[tuple[str, Candidates]]:
+    """Every legal plan one change away, with the change in words."""
+    values = {axis: int(getattr(plan, axis)[0]) for axis in AXES}
+    rules = all_rules(problem.job, problem.constraints)
+    found = []
+    for axis, value in _single_changes(problem, values):
+        changed = single_plan(problem, _rederived(values, axis, value))
+        if getattr(changed, axis)[0] == value and not violated(rules, changed):
+            text = f"{axis}={value_text(axis, value)} instead of {value_text(axis, values[axis])}"
+            found.append((text, changed))
+    return found
+
+
+def changes(problem: Problem, plan: Candidates) -> tuple[Change, ...]:
+    """The neighbours priced, fastest first."""
+    near = neighbours(problem, plan)
+    if not near:
+        return ()
+    costs = price(problem.job, Candidates.concatenate([plan, *(table for _, table in near)]))
+    own = float(costs.step_time_s[0])
+    priced = [
+        Change(
+            change=text,
+            step_time_s=float(costs.step_time_s[row]),
+            delta_s=float(costs.step_time_s[row]) - own,
+            peak_memory_bytes=float(costs.peak_memory_bytes[row]),
+            fits=bool(costs.peak_memory_bytes[row] <= problem.memory_limit_bytes),
+        )
+        for row, (text, _) in enumerate(near, start=1)
+    ]
+    return tuple(sorted(priced, key=lambda change: change.step_time_s))
+
+
+def _single_changes(problem: Problem, values: dict[str, int]) -> Iterator[tuple[str, int]]:
+    for axis in ("tp", "pp", "cp", "ep", "micro_batch"):
+        yield axis, values[axis] * 2
+        if values[axis] % 2 == 0:
+            yield axis, values[axis] // 2
+    per_stage = problem.job.architecture.num_layers // values["pp"]
+    chunks = [v for v in range(1, per_stage + 1) if per_stage % v == 0]
+    higher = [v for v in chunks if v > values["vpp"]]
+    lower = [v for v in chunks if v < values["vpp"]]
+    yield from (("vpp", v) for v in (*higher[:1], *lower[-1:]))
+    yield from (("sharding", int(s)) for s in Sharding if s != values["sharding"])
+    yield from (("recompute", int(r)) for r in (Recompute.NONE, Recompute.FULL) if r != values["recompute"])
+    for modules in problem.job.framework.selective_modules:
+        if axis_value("recompute_modules", modules) != values["recompute_modules"]:
+            yield "recompute_modules", axis_value("recompute_modules", modules)
+
+
+def _rederived(values: dict[str, int], axis: str, value: int) -> dict[str, int]:
+    """The plan with one axis changed and those that follow from it left to be derived again."""
+    kept = {name: number for name, number in values.items() if name not in DERIVED}
+    if axis != "sharding" and values["sharding"] == Sharding.HSDP:
+        kept["shard_group"] = values["shard_group"]
+    if axis == "recompute":
+        kept.pop("recompute_modules", None)
+    elif axis == "recompute_modules":
+        kept.pop("recompute", None)
+    elif values["recompute"] == Recompute.FULL and axis != "pp":
+        kept["recompute_layers"] = values["recompute_layers"]
+    if axis != "vpp" and values["schedule"] == Schedule.GPIPE:
+        kept["schedule"] = values["schedule"]
+    if "etp" in values and axis not in ("tp", "ep"):
+        kept["etp"] = values["etp"]
+    return kept | {axis: value}

@@ -1,0 +1,101 @@
+"""When nothing fits: how near the nearest plan comes, what overflows, and which change would help (each one tried)."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from meshwright.errors import ClusterError, WorkloadError
+from meshwright.planner.assemble import PricedRow, to_plan
+from meshwright.planner.axes import Constraints
+from meshwright.planner.frameworks import read_framework
+from meshwright.planner.problem import Problem
+from meshwright.planner.results import Remedy, Shortfall
+from meshwright.planner.search import Found, search
+
+GIB = 2.0**30
+MAX_GROWTH = 64
+"""How many times more devices are tried."""
+
+
+def shortfall(found: Sequence[Found]) -> Shortfall:
+    """Why nothing fits.
+
+    Raises:
+        WorkloadError: The rules leave no plan at all, whatever the memory.
+    """
+    placed = [result for result in found if result.costs is not None]
+    if not placed:
+        raise WorkloadError(_no_plan(found))
+    result = min(placed, key=_least_bytes)
+    if result.costs is None:
+        raise WorkloadError(_no_plan(found))
+    nearest = to_plan(PricedRow(result.problem, result.candidates, result.costs, 0, result.balanced_s), rank=1)
+    overflow = _least_bytes(result) - result.problem.memory_limit_bytes
+    fullest = max(nearest.stages, key=lambda stage: stage.peak_memory_bytes)
+    shares = sorted(fullest.memory, key=lambda item: -item[1])[:3]
+    said = ", ".join(f"{name} {value / fullest.peak_memory_bytes:.0%}" for name, value in shares)
+    message = (
+        f"needs {fullest.peak_memory_bytes / GIB:.1f} of {result.problem.memory_limit_bytes / GIB:.1f} GiB"
+        f" on stage {fullest.stage}: {said}"
+    )
+    return Shortfall(nearest=nearest, overflow_bytes=max(overflow, 0.0), message=message, remedies=_remedies(result.problem))
+
+
+def _least_bytes(result: Found) -> float:
+    return float(np.inf if result.costs is None else result.costs.peak_memory_bytes.min())
+
+
+def _no_plan(found: Sequence[Found]) -> str:
+    problem = found[0].problem
+    rules = sorted(found[0].account.excluded.items(), key=lambda item: -item[1])[:4]
+    blamed = "; ".join(f"{name} ({number:,})" for name, number in rules)
+    return (
+        f"no plan divides {problem.job.cluster.num_devices} devices, global_batch={problem.job.workload.global_batch} and"
+        f" {problem.job.architecture.num_layers} layers under these rules; excluded by: {blamed or 'your demands'}."
+        " Relax --fix or --limit, or take a global batch that more numbers of ranks divide"
+    )
+
+
+def _remedies(problem: Problem) -> tuple[Remedy, ...]:
+    return tuple(remedy for remedy in (_tried(change, other) for change, other in _changes(problem)) if remedy)
+
+
+def _tried(change: str, problem: Problem | None) -> Remedy | None:
+    if problem is None:
+        return None
+    result = search(problem)
+    if not result.is_feasible or result.costs is None:
+        return None
+    plan = to_plan(PricedRow(problem, result.candidates, result.costs, 0, result.balanced_s), rank=1)
+    return Remedy(change=change, step_time_s=plan.step_time_s, plan=plan.text)
+
+
+def _changes(problem: Problem) -> Iterator[tuple[str, Problem | None]]:
+    """Changes worth trying, the gentlest first."""
+    job = problem.job
+    for demand in problem.constraints.demands:
+        yield f"without {demand.text}", replace(problem, constraints=problem.constraints.without(demand))
+    if len(problem.constraints.demands) > 1:
+        yield "without any --fix or --limit", replace(problem, constraints=Constraints())
+    if job.framework.name != "generic":
+        yield "--framework generic", replace(problem, job=replace(job, framework=read_framework("generic")))
+    if job.workload.seq_len >= 2048:
+        half = replace(job.workload, seq_len=job.workload.seq_len // 2)
+        yield f"--seq-len {half.seq_len}", replace(problem, job=replace(job, workload=half))
+    yield _more_devices(problem)
+
+
+def _more_devices(problem: Problem) -> tuple[str, Problem | None]:
+    """The smallest number of devices, in doublings, on which something fits."""
+    cluster, factor = problem.job.cluster, 2
+    base = max(cluster.num_devices, cluster.devices_per_node)
+    while factor <= MAX_GROWTH:
+        try:
+            larger = problem.on(cluster.resized(base * factor))
+        except ClusterError:
+            break
+        if search(larger).is_feasible:
+            return f"--gpus {base * factor}", larger
+        factor *= 2
+    return "more devices", None
