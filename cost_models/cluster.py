@@ -151,7 +151,7 @@ class Cluster:
 
 
 def evenly_filled(levels: tuple[LinkLevel, ...], num_devices: int) -> tuple[LinkLevel, ...]:
-    """The levels as a job of `num_devices` sees them: a scheduler fills every domain with equally many devices.
+    """The levels as a job of `num_devices` sees them: a scheduler fills all domains with equally many.
 
     256 devices take 64 of each of four 72-device racks, not 72 + 72 + 72 + 40 (Slurm's block topology,
     segments).

@@ -1,4 +1,4 @@
-"""From a parsed cluster or accelerator file, already known to be sound, to the types that cost models take."""
+"""From a parsed file, already known to be sound, to the types that cost models take."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -11,15 +11,14 @@ File = Mapping[str, Any]
 
 def accelerator_from(file: File) -> Accelerator:
     """The accelerator that a file of the catalog, or a pool of a cluster file, describes."""
-    price = file.get("price")
     return Accelerator(
         name=file["name"],
         peak_flops={precision: quantity(peak, "compute") for precision, peak in file["peak_flops"].items()},
         memory_bytes=quantity(file["memory"], "size"),
         memory_bandwidth_bytes_per_s=quantity(file["memory_bandwidth"], "bandwidth"),
-        num_cores=int(quantity(file["num_cores"], "cores")) if "num_cores" in file else 0,
+        num_cores=int(_optional(file, "num_cores", "cores")),
         power_w=_optional(file, "power", "power"),
-        price_usd_per_hour=None if price is None else quantity(price, "price"),
+        price_usd_per_hour=_optional(file, "price", "price") or None,
         kind=file.get("kind", ""),
     )
 
@@ -31,13 +30,8 @@ def clusters_from(file: File, accelerator: Callable[[str], Accelerator]) -> tupl
         file: The parsed file.
         accelerator: Looks up an accelerator that a pool names.
     """
-    name, pools = file["name"], file["pools"]
-    names = (
-        [name]
-        if len(pools) == 1
-        else [f"{name}/{pool.get('name', index)}" for index, pool in enumerate(pools)]
-    )
-    sources = file.get("sources", {})
+    name, pools, sources = file["name"], file["pools"], file.get("sources", {})
+    names = [name] if len(pools) == 1 else [f"{name}/{pool.get('name', i)}" for i, pool in enumerate(pools)]
     return tuple(_cluster(name, pool, sources, accelerator) for name, pool in zip(names, pools, strict=True))
 
 
@@ -51,7 +45,7 @@ def _cluster(name: str, pool: File, sources: File, find: Callable[[str], Acceler
         accelerator=accelerator,
         num_devices=pool["nodes"] * per_node,
         devices_per_node=per_node,
-        levels=_levels(pool["levels"], per_node),
+        levels=tuple(_level(level, per_node) for level in pool["levels"]),
         tiers=tuple(_tier(tier, per_node) for tier in pool.get("tiers", ())),
         node_power_w=max(node_power_w - per_node * accelerator.power_w, 0.0),
         host_memory_bandwidth_bytes_per_s=_optional(pool, "host_memory_bandwidth", "bandwidth"),
@@ -59,37 +53,27 @@ def _cluster(name: str, pool: File, sources: File, find: Callable[[str], Acceler
     )
 
 
-def _levels(levels: list[File], per_node: int) -> tuple[LinkLevel, ...]:
-    """Link levels, with a shared link divided by the devices behind it.
-
-    A shared link is the uplink of one domain of the level below (for a network: a node's adapters together); on the
-    first level it is the bus of its own domain.
-    """
-    built: list[LinkLevel] = []
-    for level in levels:
-        extent = UNBOUNDED if level["extent"] == "all" else level["extent"]
-        behind = max(built[-1].extent, per_node) if built else min(extent, per_node)
-        built.append(
-            LinkLevel(
-                name=level["name"],
-                extent=extent,
-                bandwidth_bytes_per_s=quantity(level["bandwidth"], "bandwidth")
-                / (behind if level.get("shared") else 1),
-                latency_s=quantity(level["latency"], "time"),
-                in_network_reduction=level.get("in_network_reduction", False),
-            )
-        )
-    return tuple(built)
+def _level(level: File, per_node: int) -> LinkLevel:
+    """A link level; a shared one is divided by the devices of a node (or of its own, smaller domain)."""
+    extent = UNBOUNDED if level["extent"] == "all" else level["extent"]
+    sharing = min(extent, per_node) if level.get("shared") else 1
+    return LinkLevel(
+        name=level["name"],
+        extent=extent,
+        bandwidth_bytes_per_s=quantity(level["bandwidth"], "bandwidth") / sharing,
+        latency_s=quantity(level["latency"], "time"),
+        in_network_reduction=level.get("in_network_reduction", False),
+    )
 
 
 def _tier(tier: File, per_node: int) -> MemoryTier:
-    """A memory tier: capacity is a node's, and so are the rates of a shared tier."""
-    behind = per_node if tier.get("shared") else 1
+    """A memory tier: its capacity is a node's, and so are its rates if it is shared."""
+    sharing = per_node if tier.get("shared") else 1
     return MemoryTier(
         name=tier["name"],
         capacity_bytes=quantity(tier["capacity"], "size") / per_node,
-        read_bytes_per_s=quantity(tier["read"], "bandwidth") / behind,
-        write_bytes_per_s=quantity(tier["write"], "bandwidth") / behind,
+        read_bytes_per_s=quantity(tier["read"], "bandwidth") / sharing,
+        write_bytes_per_s=quantity(tier["write"], "bandwidth") / sharing,
     )
 
 

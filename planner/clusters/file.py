@@ -11,7 +11,7 @@ from meshwright.planner.clusters.build import clusters_from
 from meshwright.planner.clusters.catalog import accelerator
 from meshwright.planner.clusters.schema import problems_in
 
-MAX_BYTES = 64 * 2**20
+MAX_BYTES = 2**20
 
 
 def read_cluster_file(path: Path) -> tuple[Cluster, ...]:
@@ -21,20 +21,21 @@ def read_cluster_file(path: Path) -> tuple[Cluster, ...]:
         FileError: It is missing, too large, or can't be read.
         ClusterError: It isn't YAML, or doesn't describe a sound cluster; holds every problem found.
     """
-    file = _parse(path)
+    file = _parsed(path)
     problems = problems_in(file)
     if problems:
         raise ClusterError([f"{path}: {problem}" for problem in problems])
     return clusters_from({"name": path.stem, **file}, accelerator)
 
 
-def _parse(path: Path) -> Any:
+def _parsed(path: Path) -> Any:
+    text = _text(path)
     try:
-        return yaml.safe_load(_text(path))
+        return yaml.load(text, Loader=_Loader)  # noqa: S506 - a safe loader
     except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else "?"
-        raise ClusterError(f"{path}, line {line}: not valid YAML: {error.problem or error.context}") from None
-    except (yaml.YAMLError, RecursionError) as error:
+        where = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise ClusterError(f"{path}{where}: not valid YAML: {error.problem or error.context}") from None
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise ClusterError(f"{path}: not valid YAML: {error}") from None
 
 
@@ -42,11 +43,26 @@ def _text(path: Path) -> str:
     try:
         size = path.stat().st_size
         if size > MAX_BYTES:
-            raise FileError(
-                f"{path} has {size / 2**20:.0f} MiB; a cluster file has at most {MAX_BYTES // 2**20} MiB"
-            )
+            limit = MAX_BYTES // 2**20
+            raise FileError(f"{path} has {size / 2**20:.1f} MiB; a cluster file has at most {limit} MiB")
         return path.read_text(encoding="utf-8")
     except OSError as error:
         raise FileError(f"{path} can't be read: {error.strerror or error}") from None
     except UnicodeDecodeError:
         raise FileError(f"{path} isn't a text file in UTF-8") from None
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that is there twice, of which PyYAML takes the last.
+
+    It is the loader in Python, as libyaml's overflows the C stack where a file nests too deeply.
+    """
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            name = str(key.value)
+            if name in seen:
+                raise yaml.MarkedYAMLError(None, None, f"the key {name!r} is there twice", key.start_mark)
+            seen.add(name)
+        return super().construct_mapping(node, deep)

@@ -12,11 +12,11 @@ from meshwright.planner.clusters.typical import single_device_nodes
 def read_cluster(
     source: str | os.PathLike[str] | Cluster, num_devices: int | None = None, num_nodes: int | None = None
 ) -> tuple[Cluster, ...]:
-    """The cluster that a name, a file or an object describes: one `Cluster` for each pool of equal accelerators.
+    """The cluster that a name, a file or an object describes: a `Cluster` for each pool of equal devices.
 
     Args:
-        source: A cluster's name in the catalog (`dgx-h100`), an accelerator's (`rtx-4090`: nodes of a single device), a
-            YAML file's path, or a `Cluster`.
+        source: A cluster's name in the catalog (`dgx-h100`), an accelerator's (`rtx-4090`: nodes of a single
+            device), a YAML file's path, or a `Cluster`.
         num_devices: Devices in all; by default the file's own number, which for a node type is one node.
         num_nodes: Nodes in all, instead of devices.
 
@@ -27,9 +27,9 @@ def read_cluster(
     clusters = _found(source)
     if num_devices is None and num_nodes is None:
         return clusters
-    if len(clusters) > 1:
+    if len(clusters) != 1:
         sizes = " + ".join(str(cluster.num_devices) for cluster in clusters)
-        raise ClusterError(f"{source} has several pools ({sizes} devices): set the nodes of each in the file")
+        raise ClusterError(f"{source} has several pools ({sizes} GPUs): set the nodes of each in the file")
     return (_resized(clusters[0], num_devices, num_nodes),)
 
 
@@ -59,7 +59,7 @@ def _resized(cluster: Cluster, num_devices: int | None, num_nodes: int | None) -
     wanted = num_nodes * cluster.devices_per_node
     if num_devices is not None and num_devices != wanted:
         raise ClusterError(
-            f"{num_nodes} nodes of {cluster.name} have {num_nodes} x {cluster.devices_per_node} = {wanted} devices,"
+            f"{num_nodes} nodes of {cluster.name} ({cluster.devices_per_node} GPUs each) have {wanted} GPUs,"
             f" but {num_devices} were asked for; give one of the two"
         )
     return cluster.resized(wanted)

@@ -10,8 +10,8 @@ from meshwright.planner.clusters.catalog import accelerator_entry, catalog_clust
 def typical_cluster(accelerator_name: str, devices_per_node: int, num_devices: int) -> Cluster:
     """The cluster that someone with so many of these devices in a node most likely has.
 
-    Which node is usual is data: `typical_nodes` of the accelerator's file. Where no node has exactly that many devices,
-    the next larger one lends its links, and a run on fewer devices than a node has uses part of one.
+    Which node is usual is data: `typical_nodes` of the accelerator's file. Where none has exactly that many
+    devices, the next larger one lends its links; a run on fewer devices than a node has uses part of one.
 
     Args:
         accelerator_name: A name or alias of the catalog.
@@ -19,7 +19,8 @@ def typical_cluster(accelerator_name: str, devices_per_node: int, num_devices: i
         num_devices: Devices in all.
 
     Raises:
-        ClusterError: The accelerator is unknown, no usual node has so many devices, or they don't make whole nodes.
+        ClusterError: The accelerator is unknown, no usual node has so many devices, or they don't make whole
+            nodes.
     """
     entry = accelerator_entry(accelerator_name)
     if devices_per_node < 1:

@@ -1,6 +1,6 @@
 """Human units of files, turned into SI floats in this one place.
 
-A quantity is a number, a unit, and where a file wishes the source in parentheses: `989.4 TFLOP/s (white-paper)`.
+A quantity is a number, a unit and, where a file wishes, the key of its source: `989.4 TFLOP/s (white-paper)`.
 Decimal prefixes are powers of 1000, `Ki`, `Mi`, `Gi` and `Ti` of 1024; `b` is a bit and `B` a byte.
 """
 
@@ -24,7 +24,7 @@ UNITS: dict[str, dict[str, Decimal]] = {
     "price": {"USD/h": _ONE},
     "cores": {"SM": _ONE, "CU": _ONE, "core": _ONE},
 }
-"""Factor to the SI unit, by dimension and unit; decimal, so that 66.9 TFLOP/s is 66.9e12 and not 66900000000000.01."""
+"""Factor to the SI unit, by dimension and unit; decimal, as 66.9 * 1e12 in floats is 66900000000000.01."""
 
 _NUMBER = r"(?P<number>[-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d{1,3})?)"
 _QUANTITY = re.compile(rf"\s*{_NUMBER}\s*(?P<unit>[^\s\d()]*)\s*(?:\((?P<source>[^()]*)\))?\s*")
@@ -38,7 +38,7 @@ def quantity(text: object, dimension: str) -> float:
         dimension: A key of `UNITS`.
 
     Raises:
-        ValueError: It isn't a positive, finite number with a unit of that dimension; the message says what is.
+        ValueError: It isn't a positive number with a unit of that dimension; the message says which exist.
     """
     units = UNITS[dimension]
     match = _QUANTITY.fullmatch(text) if isinstance(text, str) else None
