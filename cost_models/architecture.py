@@ -74,14 +74,15 @@ class LatentAttention:
 
 @dataclass(frozen=True, slots=True)
 class StateSpace:
-    """A Mamba-2 mixer (arXiv:2405.21060).
+    """A Mamba-2 mixer (arXiv:2405.21060) or its sister, the gated delta net (arXiv:2412.06464).
 
     Attributes:
-        num_heads: State-space heads.
+        num_heads: State-space heads (a delta net's value heads).
         head_dim: Channels of one head; `num_heads * head_dim` is the inner width.
-        state_size: State per channel.
-        num_groups: Groups that share B and C.
+        state_size: State per channel (a delta net's key width).
+        num_groups: Groups that share B and C (a delta net's key heads).
         conv_kernel: Length of the causal convolution.
+        delta_rule: Whether the state forgets by the gated delta rule (Qwen3-Next).
     """
 
     num_heads: int
@@ -89,6 +90,7 @@ class StateSpace:
     state_size: int
     num_groups: int
     conv_kernel: int
+    delta_rule: bool = False
 
     @property
     def inner_dim(self) -> int:

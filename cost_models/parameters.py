@@ -1,6 +1,7 @@
 """Exact parameter counts, split by how tensor and expert parallelism divide them."""
 
-from dataclasses import astuple, dataclass
+from collections import Counter
+from dataclasses import dataclass
 from functools import singledispatch
 
 from meshwright.cost_models.architecture import (
@@ -21,7 +22,7 @@ class ParameterCount:
     Attributes:
         sharded: Divided by the tensor-parallel degree.
         kv: Key and value projections: divided by tensor parallelism, but at most by the number of KV heads.
-        replicated: Whole on every tensor-parallel rank (norms, router, MLA down projections, row-parallel biases).
+        replicated: Whole on every tensor-parallel rank: norms, router, MLA down projections, output biases.
         expert: Routed experts: divided by expert and expert-tensor parallelism.
     """
 
@@ -32,7 +33,12 @@ class ParameterCount:
 
     def __add__(self, other: "ParameterCount") -> "ParameterCount":
         """Class by class."""
-        return ParameterCount(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
+        return ParameterCount(
+            sharded=self.sharded + other.sharded,
+            kv=self.kv + other.kv,
+            replicated=self.replicated + other.replicated,
+            expert=self.expert + other.expert,
+        )
 
     @property
     def total(self) -> int:
@@ -60,7 +66,7 @@ def _(block: Attention, hidden: int) -> ParameterCount:
 
 @block_parameters.register
 def _(block: LatentAttention, hidden: int) -> ParameterCount:
-    # DeepSeek-V2 (arXiv:2405.04434) eqs. 9-14; the compressions carry their own norms and are whole on every rank.
+    # DeepSeek-V2 (arXiv:2405.04434) eqs. 9-14; the compressions have norms and are whole on every rank.
     query_dim = block.num_heads * block.qk_head_dim
     sharded = block.kv_lora_rank * block.num_heads * (block.qk_nope_head_dim + block.v_head_dim)
     sharded += block.num_heads * block.v_head_dim * hidden
@@ -74,12 +80,23 @@ def _(block: LatentAttention, hidden: int) -> ParameterCount:
 
 @block_parameters.register
 def _(block: StateSpace, hidden: int) -> ParameterCount:
-    # Mamba-2: in_proj makes z, x, B, C and dt; the convolution runs over x, B, C; A, D and dt_bias are per head.
+    # Mamba-2: in_proj makes z, x, B, C, dt; the convolution runs over x, B, C; A, D, dt_bias are per head.
+    if block.delta_rule:
+        return _delta_net_parameters(block, hidden)
     groups_dim = 2 * block.num_groups * block.state_size
     in_proj = hidden * (2 * block.inner_dim + groups_dim + block.num_heads)
     conv = (block.inner_dim + groups_dim) * (block.conv_kernel + 1)
     sharded = in_proj + conv + 3 * block.num_heads + block.inner_dim + block.inner_dim * hidden
     return ParameterCount(sharded=sharded)
+
+
+def _delta_net_parameters(block: StateSpace, hidden: int) -> ParameterCount:
+    # Unlike Mamba-2: a second scalar per head (beta), no D, no convolution bias, one norm for all heads.
+    keys_dim = 2 * block.num_groups * block.state_size
+    in_proj = hidden * (2 * block.inner_dim + keys_dim + 2 * block.num_heads)
+    conv = (block.inner_dim + keys_dim) * block.conv_kernel
+    sharded = in_proj + conv + 2 * block.num_heads + block.inner_dim * hidden
+    return ParameterCount(sharded=sharded, replicated=block.head_dim)
 
 
 @block_parameters.register
@@ -116,7 +133,7 @@ def embedding_parameters(architecture: Architecture) -> int:
 
 
 def output_parameters(architecture: Architecture) -> int:
-    """Parameters of the output side: final norm and, where it isn't tied to the embedding, the output layer."""
+    """Parameters of the output side: final norm and, unless it is tied to the embedding, the output layer."""
     head = 0 if architecture.tied_embeddings else architecture.vocab * architecture.hidden
     return architecture.final_norm_params + head + (architecture.vocab if architecture.lm_head_bias else 0)
 
@@ -135,7 +152,10 @@ def mtp_parameters(architecture: Architecture) -> ParameterCount:
 
 def total_parameters(architecture: Architecture, *, with_mtp: bool = False) -> int:
     """All parameters, as model cards count them (multi-token-prediction modules only if asked)."""
-    layers = sum(layer_parameters(layer, architecture.hidden).total for layer in architecture.layers)
+    counts = Counter(architecture.layers)
+    layers = sum(
+        count * layer_parameters(layer, architecture.hidden).total for layer, count in counts.items()
+    )
     mtp = mtp_parameters(architecture).total if with_mtp else 0
     return embedding_parameters(architecture) + layers + output_parameters(architecture) + mtp
 
@@ -143,8 +163,8 @@ def total_parameters(architecture: Architecture, *, with_mtp: bool = False) -> i
 def active_parameters(architecture: Architecture) -> int:
     """Parameters that one token meets: routed experts count `top_k` of `num_experts`."""
     total = total_parameters(architecture)
-    for layer in architecture.layers:
+    for layer, count in Counter(architecture.layers).items():
         if isinstance(layer.mlp, MoeMlp):
             expert = block_parameters(layer.mlp, architecture.hidden).expert
-            total -= expert - expert * layer.mlp.top_k // layer.mlp.num_experts
+            total -= count * (expert - expert * layer.mlp.top_k // layer.mlp.num_experts)
     return total
