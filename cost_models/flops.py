@@ -1,11 +1,14 @@
 """Model FLOPs: what the mathematics needs, whatever the plan. MFU is these over time and peak."""
 
+from functools import lru_cache
+
 from meshwright.cost_models.architecture import Architecture, Attention, LatentAttention, MoeMlp
 from meshwright.cost_models.block_time import score_fraction
 from meshwright.cost_models.parameters import block_parameters, layer_parameters
 from meshwright.cost_models.workload import Workload
 
 
+@lru_cache(maxsize=256)
 def forward_flops_per_token(architecture: Architecture, seq_len: int) -> float:
     """FLOPs of one token's forward pass: two per multiplied weight, and causal attention scores and values.
 

@@ -41,6 +41,7 @@ class FrameworkProfile:
         tensor_parallel: Whether tensor parallelism exists.
         kv_head_replication: Whether tp may exceed the number of KV heads.
         uneven_stages: Whether layers may divide unevenly over stages.
+        stages_by_cost: Whether layers are placed by their share of the cost, the output layer included.
         states: State bytes under none, ZeRO-1 and ZeRO-2.
         fsdp_states: State bytes under ZeRO-3 and HSDP.
         gradient_reduce_bytes: Bytes per parameter that the data-parallel reduction moves.
@@ -68,6 +69,7 @@ class FrameworkProfile:
         host_launch_s: Host time to launch one kernel; 0 with graphs or whole-program compilation.
         context_bytes: Device memory outside the allocator: context, communicators, library workspaces.
         fragmentation: Reserved-over-allocated excess of the caching allocator.
+        stands_for: Other profiles of which at least one must allow a plan; empty for a framework of its own.
         sources: Where each value comes from, by attribute name.
     """
 
@@ -86,6 +88,7 @@ class FrameworkProfile:
     pipeline_with_fsdp: bool
     kv_head_replication: bool
     uneven_stages: bool
+    stages_by_cost: bool
     states: StateBytes
     fsdp_states: StateBytes
     gradient_reduce_bytes: float
@@ -111,4 +114,5 @@ class FrameworkProfile:
     host_launch_s: float
     context_bytes: float
     fragmentation: float
+    stands_for: tuple[str, ...]
     sources: Mapping[str, str] = field(default_factory=dict, compare=False)

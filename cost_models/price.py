@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,12 +55,12 @@ class Costs:
     num_micro_batches: IntColumn
     hidden_comm_s: FloatColumn
 
-    @property
+    @cached_property
     def peak_memory_bytes(self) -> FloatColumn:
         """(num_candidates,) bytes that the fullest device must have."""
         return np.asarray(self.memory.total.max(axis=1))
 
-    @property
+    @cached_property
     def allocated_bytes(self) -> FloatColumn:
         """(num_candidates,) bytes that the allocator of the fullest device hands out."""
         return np.asarray(self.memory.allocated.max(axis=1))
@@ -99,7 +100,7 @@ def slowest_stage_terms(model: StageModel, slowest: IntColumn) -> NDArray[np.flo
     terms[:-1] += (times.embedding.forward + times.embedding.backward)[:, shape] * model.has_embedding[rows, slowest]
     terms[:-1] += (times.output.forward + times.output.backward)[:, shape] * model.output_passes[rows, slowest]
     layers_forward = model.per_stage(times.forward.sum(axis=1))
-    terms[-1] = (layers_forward * model.repeated_share() + model.by_modules("time"))[rows, slowest]
+    terms[-1] = (layers_forward * model.repeated_share + model.by_modules("time"))[rows, slowest]
     return terms
 
 

@@ -5,6 +5,7 @@ thousand of them: what remains (data parallelism, sharding, schedule) is cheap t
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,7 +48,9 @@ def stage_problems(job: Job, candidates: Candidates) -> tuple[StageProblems, Int
     """The distinct stage problems of a table, and each row's index into them."""
     c = candidates
     shapes, shape = distinct_shapes(job, c)
-    layouts, layout = stacked_stage_layouts(job.architecture, c.pp, c.vpp)
+    layouts, layout = stacked_stage_layouts(
+        job.architecture, c.pp, c.vpp, by_cost=job.framework.stages_by_cost
+    )
     first, index = distinct_rows(shape, layout, c.recompute, c.recompute_modules, c.recompute_layers)
     problems = StageProblems(
         shapes, layouts, shape[first], layout[first], c.recompute[first], c.recompute_modules[first],
@@ -97,17 +100,17 @@ class StageModel:
     memory: LayerMemory
     parameters: LayerParameters
 
-    @property
+    @cached_property
     def layer_counts(self) -> NDArray[np.float64]:
         """(num_problems, num_groups, num_kinds) layers of each kind on a stage."""
         return self.problems.layouts.layer_counts[self.problems.layout]
 
-    @property
+    @cached_property
     def has_embedding(self) -> StageTable:
         """(num_problems, num_groups) 1 where the stage holds the embedding."""
         return self.problems.layouts.has_embedding[self.problems.layout]
 
-    @property
+    @cached_property
     def output_passes(self) -> StageTable:
         """(num_problems, num_groups) passes of the output layer: one, and one for each multi-token prediction."""
         passes = 1 + len(self.job.architecture.mtp_layers)
@@ -117,6 +120,7 @@ class StageModel:
         """Adds up a (num_kinds, num_shapes) quantity over the layers of every stage."""
         return np.einsum("vrk,kv->vr", self.layer_counts, by_kind[:, self.problems.shape])
 
+    @cached_property
     def repeated_share(self) -> StageTable:
         """(num_problems, num_groups) share of a stage's layers that full recomputation repeats."""
         layers = np.maximum(self.layer_counts.sum(axis=2), 1.0)
@@ -175,7 +179,7 @@ def stage_times(model: StageModel) -> tuple[StageTable, StageTable, StageTable]:
     forward = layers_forward + sum(end.forward.sum(axis=0)[shape, None] * on_stage for end, on_stage in ends)
     backward = model.per_stage(times.backward.sum(axis=1))
     backward = backward + sum(end.backward.sum(axis=0)[shape, None] * on_stage for end, on_stage in ends)
-    return forward, backward, layers_forward * model.repeated_share() + model.by_modules("time")
+    return forward, backward, layers_forward * model.repeated_share + model.by_modules("time")
 
 
 def stage_parameters(model: StageModel) -> tuple[StageTable, StageTable, StageTable]:
@@ -193,7 +197,7 @@ def stage_parameters(model: StageModel) -> tuple[StageTable, StageTable, StageTa
 
 def stage_activation_bytes(model: StageModel) -> StageTable:
     """Bytes that one micro-batch in flight keeps: whole layers, what selective recomputation keeps, or boundaries."""
-    repeated = model.repeated_share()
+    repeated = model.repeated_share
     layers = model.layer_counts.sum(axis=2)
     boundaries = model.memory.boundary[model.problems.shape, None] * layers
     return model.by_modules("bytes") * (1.0 - repeated) + boundaries * repeated
@@ -201,7 +205,7 @@ def stage_activation_bytes(model: StageModel) -> StageTable:
 
 def stage_working_bytes(model: StageModel) -> StageTable:
     """Bytes alive on top of what is kept: a layer's gradients, a recomputed layer's activations, or the logits."""
-    shape, repeated = model.problems.shape, model.repeated_share()
+    shape, repeated = model.problems.shape, model.repeated_share
     selected = model.problems.recompute == Recompute.SELECTIVE
     present = model.layer_counts > 0
     peak = np.max(present * model.memory.peak[:, shape].T[:, None, :], axis=2)

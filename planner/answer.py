@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 import meshwright
 from meshwright.cost_models.candidates import IntColumn
 from meshwright.cost_models.parameters import active_parameters, total_parameters
 from meshwright.cost_models.shapes import pack
 from meshwright.cost_models.spending import cost_usd, energy_j
-from meshwright.planner.assemble import PricedRow, to_plan
+from meshwright.planner.assemble import PricedRow, to_plans
 from meshwright.planner.neighbours import changes
 from meshwright.planner.problem import Problem
 from meshwright.planner.results import ClusterSummary, ModelSummary, Plan, PlanSet, SearchAccount, WorkloadSummary
@@ -29,7 +30,7 @@ def answer(problems: Sequence[Problem], top: int, progress: Progress | None = No
     found = [search(problem, progress) for question in problems for problem in _sizes(question)]
     feasible = [result for result in found if result.is_feasible]
     ranked = sorted((row for result in feasible for row in _alternatives(result)), key=_objective)[:top]
-    plans = tuple(to_plan(row, rank) for rank, row in enumerate(ranked, start=1))
+    plans = to_plans(ranked)
     if plans:
         plans = (_with_reasons(ranked[0], plans[0]), *plans[1:])
     first = problems[0].job
@@ -113,33 +114,34 @@ def _front(feasible: Sequence[Found]) -> tuple[Plan, ...]:
     ]
     if not rows:
         return ()
-    points = np.array([_point(row) for row in rows])
+    points = np.concatenate([_points(found)[_distinct_points(found)] for found in feasible])
     front = [row for row, keep in zip(rows, non_dominated(points), strict=True) if keep]
     front.sort(key=lambda row: row.step_time_s)
     spread = sorted({round(i) for i in np.linspace(0, len(front) - 1, min(MAX_FRONT, len(front)))})
-    return tuple(to_plan(front[index], rank) for rank, index in enumerate(spread, start=1))
+    return to_plans([front[index] for index in spread])
 
 
 def _distinct_points(found: Found) -> IntColumn:
-    """The fastest row of every (time, memory) cell."""
+    """The fastest row of every cell of time and memory."""
+    return np.sort(np.unique(_points(found)[:, :2], axis=0, return_index=True)[1])
+
+
+def _points(found: Found) -> NDArray[np.float64]:
+    """(num_rows, 5): time and memory in cells, devices, money, energy; less is better."""
     if found.costs is None:
-        return np.empty(0, dtype=np.int64)
-    time_cell = np.log(found.costs.step_time_s) / np.log1p(SAME_TIME)
-    cells = np.stack([time_cell, found.costs.peak_memory_bytes / SAME_BYTES]).round().astype(np.int64)
-    return np.sort(np.unique(cells, axis=1, return_index=True)[1])
-
-
-def _point(row: PricedRow) -> tuple[float, float, float, float, float]:
-    time_s, cluster = np.array([row.step_time_s]), row.problem.job.cluster
+        return np.empty((0, 5))
+    time_s, cluster = found.costs.step_time_s, found.problem.job.cluster
+    used = found.costs.peak_memory_bytes - cluster.accelerator.memory_bytes
+    nothing = np.zeros_like(time_s)
     money, energy = cost_usd(cluster, time_s), energy_j(cluster, time_s)
-    used = float(row.costs.peak_memory_bytes[row.row]) - cluster.accelerator.memory_bytes
-    return (
-        float(np.round(np.log(row.step_time_s) / np.log1p(SAME_TIME))),
-        float(np.round(used / SAME_BYTES)),
-        float(cluster.num_devices),
-        0.0 if money is None else float(money[0]),
-        0.0 if energy is None else float(energy[0]),
+    columns = (
+        np.round(np.log(time_s) / np.log1p(SAME_TIME)),
+        np.round(used / SAME_BYTES),
+        nothing + cluster.num_devices,
+        nothing if money is None else money,
+        nothing if energy is None else energy,
     )
+    return np.stack(columns, axis=1)
 
 
 def _account(found: Sequence[Found]) -> SearchAccount:

@@ -1,5 +1,6 @@
 """From table rows to plans: the typed answer with stages, breakdown, layout and reasons."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,7 @@ from meshwright.cost_models.price import Costs, StepTerm
 from meshwright.cost_models.spending import cost_usd, energy_j
 from meshwright.cost_models.stages import layers_per_chunk, stage_layout
 from meshwright.planner.problem import Problem
+from meshwright.planner.rules import runs_on
 from meshwright.planner.results import MemoryClasses, Plan, PlanAxes, RankLayout, StageReport, StepBreakdown
 
 GIB = 2.0**30
@@ -58,6 +60,20 @@ class PricedRow:
 
 def to_plan(priced: PricedRow, rank: int) -> Plan:
     """The typed plan of one priced row."""
+    return to_plans([priced])[0].model_copy(update={"rank": rank})
+
+
+def to_plans(rows: Sequence[PricedRow]) -> tuple[Plan, ...]:
+    """The typed plans of priced rows, ranked in their order."""
+    launchers = {}
+    for problem in {id(row.problem): row.problem for row in rows}.values():
+        own = [index for index, row in enumerate(rows) if row.problem is problem]
+        table = Candidates.concatenate([rows[index].candidates[rows[index].row : rows[index].row + 1] for index in own])
+        launchers |= dict(zip(own, runs_on(problem.job, table), strict=True))
+    return tuple(_plan(row, index + 1, launchers[index]) for index, row in enumerate(rows))
+
+
+def _plan(priced: PricedRow, rank: int, launchers: tuple[str, ...]) -> Plan:
     problem, cluster = priced.problem, priced.problem.job.cluster
     workload, arch = problem.job.workload, problem.job.architecture
     stages = stage_reports(priced)
@@ -88,6 +104,7 @@ def to_plan(priced: PricedRow, rank: int) -> Plan:
         gap=step_time_s / lower_s - 1.0 if lower_s else 0.0,
         energy_j=None if energy is None else float(energy[0]),
         cost_usd=None if money is None else float(money[0]),
+        runs_on=launchers,
         binds=binding(priced, layout),
         reasons=reasons(priced, stages, layout),
         layout=layout,

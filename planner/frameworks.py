@@ -34,9 +34,10 @@ def read_framework(name: str) -> FrameworkProfile:
         near = difflib.get_close_matches(name, known, n=3) or known
         raise InputError(f"unknown framework {name!r}; did you mean {', '.join(near)}?")
     title, values, sources = _merged(name)
-    columns = {field.name for field in fields(FrameworkProfile)} - {"name", "title", "sources"}
+    columns = {field.name for field in fields(FrameworkProfile)} - {"name", "title", "sources", "stands_for"}
     converted = {key: _converted(key, values[key]) for key in columns}
-    return FrameworkProfile(name=name, title=title, sources=sources, **converted)
+    stands_for = tuple(_document(name).get("stands_for", ()))
+    return FrameworkProfile(name=name, title=title, sources=sources, stands_for=stands_for, **converted)
 
 
 @lru_cache(maxsize=1)

@@ -7,7 +7,7 @@ from meshwright.cost_models.price import price
 from meshwright.planner.axes import AXES, axis_value, value_text
 from meshwright.planner.problem import Problem
 from meshwright.planner.results import Change
-from meshwright.planner.rules import all_rules, violated
+from meshwright.planner.rules import all_rules, obeys
 from meshwright.planner.space import single_plan
 
 DERIVED = ("dp", "etp", "shard_group", "schedule", "recompute_layers", "sequence_parallel")
@@ -17,14 +17,16 @@ DERIVED = ("dp", "etp", "shard_group", "schedule", "recompute_layers", "sequence
 def neighbours(problem: Problem, plan: Candidates) -> list[tuple[str, Candidates]]:
     """Every legal plan one change away, with the change in words."""
     values = {axis: int(getattr(plan, axis)[0]) for axis in AXES}
-    rules = all_rules(problem.job, problem.constraints)
-    found = []
-    for axis, value in _single_changes(problem, values):
-        changed = single_plan(problem, _rederived(values, axis, value))
-        if getattr(changed, axis)[0] == value and not violated(rules, changed):
-            text = f"{axis}={value_text(axis, value)} instead of {value_text(axis, values[axis])}"
-            found.append((text, changed))
-    return found
+    found = [
+        (axis, value, single_plan(problem, _rederived(values, axis, value)))
+        for axis, value in _single_changes(problem, values)
+    ]
+    legal = obeys(all_rules(problem.job, problem.constraints), Candidates.concatenate([row for _, _, row in found]))
+    return [
+        (f"{axis}={value_text(axis, value)} instead of {value_text(axis, values[axis])}", row)
+        for (axis, value, row), allowed in zip(found, legal, strict=True)
+        if allowed and getattr(row, axis)[0] == value
+    ]
 
 
 def changes(problem: Problem, plan: Candidates) -> tuple[Change, ...]:

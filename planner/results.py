@@ -110,6 +110,7 @@ class Plan(_Record):
     gap: NonNegativeFloat = Field(description="step time over lower bound, minus 1")
     energy_j: NonNegativeFloat | None = Field(description="joules a step at the power limit")
     cost_usd: NonNegativeFloat | None = Field(description="US dollars a step")
+    runs_on: tuple[str, ...] = Field(description="frameworks whose rules allow the plan")
     binds: str = Field(description="what limits the plan most")
     reasons: tuple[str, ...]
     layout: RankLayout

@@ -3,8 +3,8 @@
 A rule is looked at as soon as all the axes that it reads are chosen, so that whole branches of the space fall at once.
 """
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -20,7 +20,8 @@ from meshwright.cost_models.candidates import (
 )
 from meshwright.cost_models.job import Job
 from meshwright.cost_models.memory import data_ranks
-from meshwright.planner.axes import Constraint, Constraints, value_text
+from meshwright.planner.axes import AXES, Constraint, Constraints, value_text
+from meshwright.planner.frameworks import read_framework
 
 MESH = frozenset({"dp", "tp", "pp", "cp"})
 
@@ -59,16 +60,54 @@ def violated(rules: Iterable[Rule], candidates: Candidates, row: int = 0) -> lis
 
 def all_rules(job: Job, constraints: Constraints) -> tuple[Rule, ...]:
     """Every rule of a job: the user's demands, the mesh, the model's widths, the framework."""
-    return (
-        *(_demand(demand) for demand in constraints.demands),
-        *_mesh_rules(job),
-        *_width_rules(job),
-        *_batch_rules(job),
-        *_pipeline_rules(job),
-        *_expert_rules(job),
-        *_sharding_rules(job),
-        *_recompute_rules(job),
-    )
+    own = _own_rules(job)
+    return (*(_demand(demand) for demand in constraints.demands), *own, *_stand_in_rules(job, own))
+
+
+def _own_rules(job: Job) -> list[Rule]:
+    families = (
+        _mesh_rules, _width_rules, _batch_rules, _pipeline_rules, _expert_rules, _sharding_rules, _recompute_rules,
+    )  # fmt: skip
+    return [rule for family in families for rule in family(job)]
+
+
+def _stand_in_rules(job: Job, own: Sequence[Rule]) -> list[Rule]:
+    """A profile that stands for others allows what at least one of them allows, by the rules that are not its own."""
+    names = job.framework.stands_for
+    if not names:
+        return []
+    shared = {(rule.name, rule.equation) for rule in own}
+    theirs = [
+        [rule for rule in _own_rules(replace(job, framework=read_framework(name))) if (rule.name, rule.equation) not in shared]
+        for name in names
+    ]
+    return [
+        _rule("some-framework", f"one of {', '.join(names)} must run it", " ".join(AXES),
+              lambda c: np.logical_or.reduce([_allows(rules, c) for rules in theirs]))
+    ]  # fmt: skip
+
+
+def _allows(rules: Iterable[Rule], candidates: Candidates) -> BoolColumn:
+    """Mask of the plans that obey every rule."""
+    allowed = np.ones(len(candidates), dtype=np.bool_)
+    for rule in rules:
+        allowed &= rule.holds(candidates)
+    return allowed
+
+
+def obeys(problem_rules: Iterable[Rule], candidates: Candidates) -> BoolColumn:
+    """Mask of the plans that obey every rule, whatever values the axes have."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return _allows(problem_rules, candidates)
+
+
+def runs_on(job: Job, candidates: Candidates) -> list[tuple[str, ...]]:
+    """For each plan the frameworks that can run it, among those that the job's profile stands for."""
+    names = job.framework.stands_for or (job.framework.name,)
+    masks = {
+        name: obeys(_own_rules(replace(job, framework=read_framework(name))), candidates) for name in names
+    }
+    return [tuple(name for name in names if masks[name][row]) for row in range(len(candidates))]
 
 
 def _rule(
