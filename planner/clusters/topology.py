@@ -16,9 +16,9 @@ MAX_DEVICE_VERTICES = 1024
 def topology_graph(cluster: Cluster) -> "Graph[str]":
     """The cluster's link levels as a tree of switches above its devices.
 
-    Vertices are called `device 3` (in a big cluster `node 3`), `nvlink 0` for the first domain of a level, and
-    `host of node 0` for a memory tier; `kind` says which. Edges carry `bandwidth_bytes_per_s`, of one device in
-    one direction, and `latency_s`, which sums up to a level's latency along the path between two devices.
+    Vertices are called `device 3` (in a big cluster `node 3`), `nvlink 0` for the first domain of a level and
+    `host of node 0` for a memory tier; `kind` says which. Edges carry `bandwidth_bytes_per_s`, of one device
+    in one direction, and `latency_s`, which sums up to a level's latency on the path between two devices.
     """
     from networkx import Graph  # noqa: PLC0415 - 0.2 s to import
 
