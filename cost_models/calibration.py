@@ -11,6 +11,33 @@ from meshwright.cost_models.kernels import KernelRates, spec_sheet_rates
 DEFAULT = "default"
 
 
+@dataclass(frozen=True, slots=True)
+class Residual:
+    """How far a fit is off; errors are relative, as max(predicted/measured, measured/predicted) - 1.
+
+    Attributes:
+        subject: What was predicted, such as `gemm bf16`.
+        device: Accelerator name or kind.
+        fitted_rows: Measurements that the fit saw.
+        fitted_median: Their median error.
+        fitted_p90: Their 90th percentile.
+        held_out_rows: Measurements of shapes that the fit didn't see.
+        held_out_median: Their median error.
+        held_out_p90: Their 90th percentile.
+        held_out_bias: Their median of predicted/measured - 1.
+    """
+
+    subject: str
+    device: str
+    fitted_rows: int
+    fitted_median: float
+    fitted_p90: float
+    held_out_rows: int
+    held_out_median: float
+    held_out_p90: float
+    held_out_bias: float
+
+
 @dataclass(frozen=True)
 class Calibration:
     """Rates by accelerator.
@@ -20,12 +47,14 @@ class Calibration:
         kernels: Kernel rates by accelerator name, kind (`nvidia-hopper`) or `default`.
         collectives: Collective rates, by the same keys.
         provenance: What it was fitted on, by topic.
+        residuals: How well it fits.
     """
 
     name: str
     kernels: Mapping[str, KernelRates] = field(default_factory=dict)
     collectives: Mapping[str, CollectiveRates] = field(default_factory=dict)
     provenance: Mapping[str, str] = field(default_factory=dict)
+    residuals: tuple[Residual, ...] = ()
 
     @classmethod
     def spec_sheet(cls) -> Self:

@@ -21,6 +21,7 @@ class CollectiveRates:
         low_latency_fraction: Share of the achieved bandwidth left to the protocol of least latency.
         local_copy: Passes over a rank's own share of the bytes, beside those that it sends.
         launch_s: Time of a collective with nothing to move.
+        bulk_launch_s: What the protocol of full bandwidth takes longer to get going.
         hop_s: Software time of one hop, on top of the link's latency.
     """
 
@@ -29,8 +30,9 @@ class CollectiveRates:
     in_network_fraction: float = 0.6
     low_latency_fraction: float = 0.45
     local_copy: float = 0.0
-    launch_s: float = 6e-6
-    hop_s: float = 0.4e-6
+    launch_s: float = 9e-6
+    bulk_launch_s: float = 8e-6
+    hop_s: float = 0.2e-6
 
     def bandwidth_bytes_per_s(self, level: LinkLevel) -> float:
         """Bandwidth that endless messages of one device reach over a level."""

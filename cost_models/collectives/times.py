@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from meshwright.cost_models.candidates import FloatColumn, IntColumn
+from meshwright.cost_models.candidates import FloatColumn
 from meshwright.cost_models.cluster import Cluster
 from meshwright.cost_models.collectives.algorithms import (
     Algorithm,
@@ -17,14 +17,6 @@ from meshwright.cost_models.collectives.algorithms import (
 )
 from meshwright.cost_models.collectives.groups import GroupShapes, level_shares
 from meshwright.cost_models.collectives.rates import CollectiveRates
-
-LL128_HOP, LL128_FRACTION = 2.5, 120 / 128
-"""Latency of a hop in NCCL's LL128 protocol over that in LL (1.9/0.6 on NVLink, 2.5/1.0 on PCIe, 4.0/2.7
-over the
-network: `src/graph/tuning.cc`), and its payload (120 of every 128 bytes)."""
-
-SIMPLE_HOP = 5.5
-"""The same for NCCL's Simple protocol (3.4/0.6, 5.7/1.0, 14.0/2.7), which reaches full bandwidth."""
 
 
 def all_gather_time_s(
@@ -87,27 +79,21 @@ def _shapes(size: ArrayLike, stride: ArrayLike) -> GroupShapes:
 def _time_s(
     rates: CollectiveRates, num_bytes: ArrayLike, shapes: GroupShapes, algorithms: Sequence[Algorithm]
 ) -> FloatColumn:
-    """The lowest of the algorithms' lines, each under each protocol."""
+    """The lowest of the algorithms' lines, each under both protocols."""
     payload: FloatColumn = np.asarray(num_bytes, dtype=np.float64)
-    alone = shapes.size <= 1
     time_s = np.full(np.broadcast_shapes(payload.shape, shapes.index.shape), np.inf)
-    for algorithm in algorithms:
-        for hop, fraction in _protocols(rates, algorithm):
-            latency_s = rates.launch_s + algorithm.hops * rates.hop_s + algorithm.link_latency_s * hop
-            intercept: FloatColumn = np.where(alone, 0.0, latency_s)
-            slope: FloatColumn = np.where(alone, 0.0, algorithm.s_per_byte / fraction)
-            np.minimum(time_s, _line(payload, slope, intercept, shapes.index), out=time_s)
+    for a in algorithms:
+        launch_s = rates.launch_s + a.hops * rates.hop_s
+        low_latency = (a.s_per_byte / rates.low_latency_fraction, launch_s + a.low_latency_s)
+        bulk = (a.s_per_byte, launch_s + a.bulk_latency_s + rates.bulk_launch_s)
+        for slope, intercept in (low_latency, bulk):
+            if np.isfinite(intercept).all():
+                line = payload * _unless_alone(slope, shapes)[shapes.index]
+                np.minimum(time_s, line + _unless_alone(intercept, shapes)[shapes.index], out=time_s)
     return time_s
 
 
-def _line(payload: FloatColumn, slope: FloatColumn, intercept: FloatColumn, index: IntColumn) -> FloatColumn:
-    line: FloatColumn = payload * slope[index]
-    return line + intercept[index]
-
-
-def _protocols(rates: CollectiveRates, algorithm: Algorithm) -> Sequence[tuple[float, float]]:
-    """Hop latency (of the link's) and share of the bandwidth of each protocol that can run the algorithm."""
-    simple = (SIMPLE_HOP, 1.0)
-    if not algorithm.any_protocol:
-        return (simple,)
-    return ((1.0, rates.low_latency_fraction), (LL128_HOP, LL128_FRACTION), simple)
+def _unless_alone(column: FloatColumn, shapes: GroupShapes) -> FloatColumn:
+    """Zero for groups of one."""
+    kept: FloatColumn = np.where(shapes.size > 1, column, 0.0)
+    return kept

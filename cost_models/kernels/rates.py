@@ -43,13 +43,13 @@ class KernelRates:
 
     matmul_fraction: float = 0.77
     matmul_fractions: Mapping[str, float] = field(default_factory=dict)
-    ramp_k: float = 125.0
-    small_tile_slowdown: float = 0.03
+    ramp_k: float = 115.0
+    small_tile_slowdown: float = 0.01
     memory_fraction: float = 0.83
     attention_fraction: float = 0.7
     attention_backward_ratio: float = 0.83
-    softmax_width: float = 144.0
-    attention_ramp: float = 300.0
+    softmax_width: float = 128.0
+    attention_ramp: float = 330.0
     launch_s: float = 3e-6
     sustained_fraction: float = 1.0
 

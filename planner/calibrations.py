@@ -1,0 +1,113 @@
+"""Reads calibrations: the one that ships, and a user's own."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import fields
+from functools import cache
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from math import inf
+from pathlib import Path
+from typing import Any
+
+from meshwright.cost_models.calibration import Calibration
+from meshwright.cost_models.collectives import CollectiveRates
+from meshwright.cost_models.kernels import KernelRates
+from meshwright.errors import FileError
+
+MAX_BYTES = 16 * 2**20
+SHIPPED = "kernels"
+SPEC_SHEET = "spec-sheet"
+
+
+@cache
+def shipped_calibration() -> Calibration:
+    """Rates fitted on published measurements of kernels and collectives, with their residuals."""
+    return read_calibration(SHIPPED)
+
+
+def list_calibrations() -> tuple[str, ...]:
+    """Names that `read_calibration` knows: `spec-sheet`, and those that ship."""
+    names = [entry.name for entry in _folder().iterdir()]
+    return (SPEC_SHEET, *sorted(name.removesuffix(".json") for name in names if name.endswith(".json")))
+
+
+def read_calibration(name_or_path: str | Path) -> Calibration:
+    """A calibration by name (`spec-sheet`, `kernels`), or from a JSON file.
+
+    Raises:
+        FileError: There is no such name or file, or it holds no sound calibration; says all that is wrong.
+    """
+    name = str(name_or_path)
+    if name == SPEC_SHEET:
+        return Calibration.spec_sheet()
+    if name in list_calibrations():
+        return _parse(name, (_folder() / f"{name}.json").read_text(encoding="utf-8"))
+    return _parse(name, _text(Path(name)))
+
+
+def _folder() -> Traversable:
+    return files("meshwright.datasets") / "calibrations"
+
+
+def _text(path: Path) -> str:
+    try:
+        size = path.stat().st_size
+        if size > MAX_BYTES:
+            raise FileError(f"{path} has {size} bytes; a calibration has at most {MAX_BYTES}")
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        known = ", ".join(list_calibrations())
+        raise FileError(f"{path}: no such calibration; known names are {known}, or give a file") from None
+    except OSError as error:
+        raise FileError(f"{path} can't be read: {error.strerror or error}") from None
+    except UnicodeDecodeError:
+        raise FileError(f"{path} isn't a text file in UTF-8") from None
+
+
+def _parse(origin: str, text: str) -> Calibration:
+    from pydantic import TypeAdapter, ValidationError  # noqa: PLC0415 - takes 0.1 s to import
+
+    try:
+        document = json.loads(text)
+        calibration = TypeAdapter(Calibration).validate_python(document)
+    except ValidationError as error:
+        problems = [f"{'.'.join(map(str, e['loc'])) or 'the file'}: {e['msg']}" for e in error.errors()]
+    except (ValueError, RecursionError) as error:
+        problems = [f"not valid JSON: {error}"]
+    else:
+        problems = [*_unknown_names(document), *_out_of_range(calibration)]
+        if not problems:
+            return calibration
+    raise FileError([f"{origin}: {problem}" for problem in problems])
+
+
+def _unknown_names(document: Mapping[str, Any]) -> Iterator[str]:
+    """Names that no field has: a misspelt rate would otherwise keep its default unnoticed."""
+    yield from _unknown("", document, Calibration)
+    for table, rates in (("kernels", KernelRates), ("collectives", CollectiveRates)):
+        for device, given in document.get(table, {}).items():
+            yield from _unknown(f"{table}.{device}.", given, rates)
+
+
+def _unknown(place: str, given: Mapping[str, Any], kind: type[Any]) -> Iterator[str]:
+    known = [field.name for field in fields(kind)]
+    for name in given:
+        if name not in known:
+            yield f"{place}{name} is unknown; known are {', '.join(known)}"
+
+
+def _out_of_range(calibration: Calibration) -> Iterator[str]:
+    """What no rate can be: a share of the data sheet that isn't above 0, or anything else below 0."""
+    for table, rates_by_device in (
+        ("kernels", calibration.kernels),
+        ("collectives", calibration.collectives),
+    ):
+        for device, rates in rates_by_device.items():
+            for field in fields(rates):
+                value = getattr(rates, field.name)
+                for number in value.values() if isinstance(value, Mapping) else (value,):
+                    is_share = field.name.endswith(("fraction", "fractions", "ratio"))
+                    if not (0 < number < inf or (number == 0 and not is_share)):
+                        bound = "above 0" if is_share else "at least 0"
+                        yield f"{table}.{device}.{field.name} must be finite and {bound}, but got {number}"
