@@ -47,6 +47,20 @@ def floor_prices(job: Job, candidates: Candidates) -> Floor:
     )
 
 
+def mean_state_bytes(job: Job, candidates: Candidates) -> FloatColumn:
+    """(num_candidates,) parameters, gradients, optimizer states and context of a stage on average, sharded furthest.
+
+    The average doesn't depend on how layers are spread, so the fullest stage of any plan on the same mesh with the
+    same expert axes needs at least as much, whatever its other axes are.
+    """
+    model, problem = stage_model(job, candidates)
+    stages = stage_costs(model)
+    memory = memory_breakdown(job, most_sharded(job, candidates), stages, problem)
+    states = (memory.parameters + memory.gradients + memory.optimizer) * (1.0 + job.framework.fragmentation)
+    mean = (states * stages.num_stages[problem]).sum(axis=1) / candidates.pp
+    return np.asarray(mean + memory.context[:, 0])
+
+
 def most_sharded(job: Job, candidates: Candidates) -> Candidates:
     """The same plans with the framework's furthest-reaching sharding over all data-parallel ranks."""
     offered = [int(member) for member in Sharding if member.name.lower() in job.framework.shardings]

@@ -2,14 +2,15 @@
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from meshwright.cost_models.candidates import BoolColumn, Candidates, FloatColumn
+from meshwright.cost_models.candidates import BoolColumn, Candidates, FloatColumn, Recompute
 from meshwright.cost_models.floor import floor_prices
 from meshwright.cost_models.price import Costs, price
 from meshwright.planner.problem import Problem
+from meshwright.planner.rules import obeys
 from meshwright.planner.space import Space, Tally
 from meshwright.solvers.enumeration import search as search_space
 
@@ -80,12 +81,12 @@ def search(problem: Problem, progress: Progress | None = None) -> Found:
         batch_rows=BATCH_ROWS,
     )
     feasible = ranking.rows is not None
-    candidates = _fastest_first(problem, space, ranking.rows) if feasible else pricing.nearest()
-    seen = sum(tally.excluded.values()) + pricing.did_not_fit + pricing.priced
+    candidates = _fastest_first(problem, space, ranking.rows) if feasible else _nearest(problem, space, tally)
+    seen = sum(tally.excluded.values()) + tally.did_not_fit + pricing.priced
     account = Account(
         total=tally.total,
         excluded=dict(tally.excluded.most_common()),
-        did_not_fit=pricing.did_not_fit,
+        did_not_fit=tally.did_not_fit,
         pruned=tally.total - seen,
         priced=pricing.priced,
         seconds=time.perf_counter() - started,
@@ -104,18 +105,16 @@ class _Pricing:
 
     def __init__(self, space: Space, tally: Tally) -> None:
         self.space, self.problem, self.tally = space, space.problem, tally
-        self.did_not_fit = self.priced = 0
+        self.priced = 0
         self.balanced_s = np.inf
-        self.least: Candidates | None = None
-        self._least_bytes = np.inf
 
     def bound(self, table: Candidates) -> FloatColumn:
         """Optimistic step time; inf where even the furthest sharding doesn't fit."""
         floor = floor_prices(self.problem.job, table)
         self.balanced_s = min(self.balanced_s, float(floor.balanced_s.min(initial=np.inf)))
         too_large = floor.memory_bytes > self.problem.memory_limit_bytes
-        self.did_not_fit += int(too_large.sum()) * len(self.space.steps[-1])
-        self._remember_least(table, floor.memory_bytes)
+        self.tally.did_not_fit += int(too_large.sum()) * len(self.space.steps[-1])
+        self.tally.remember(table[too_large], floor.memory_bytes[too_large])
         return np.where(too_large, np.inf, floor.step_time_s)
 
     def best_over_shardings(self, table: Candidates) -> FloatColumn:
@@ -126,25 +125,10 @@ class _Pricing:
             costs = price(self.problem.job, sharded)
             fit = fits(self.problem, costs)
             self.priced += int(fit.sum())
-            self.did_not_fit += len(sharded) - int(fit.sum())
-            self._remember_least(sharded, costs.peak_memory_bytes)
+            self.tally.did_not_fit += len(sharded) - int(fit.sum())
+            self.tally.remember(sharded[~fit], costs.peak_memory_bytes[~fit])
             np.minimum.at(best, rows[fit], costs.step_time_s[fit])
         return best
-
-    def _remember_least(self, table: Candidates, num_bytes: FloatColumn) -> None:
-        if len(table) and num_bytes.min() < self._least_bytes:
-            row = int(np.argmin(num_bytes))
-            self._least_bytes, self.least = float(num_bytes[row]), table[row : row + 1]
-
-    def nearest(self) -> Candidates:
-        """The plan that needs the least memory, with its best sharding for that; empty if there is no plan."""
-        if self.least is None:
-            return self.space.meshes[:0]
-        sharded, _ = self.space.with_shardings(self.least, Tally())
-        table = sharded if len(sharded) else self.least
-        row = int(np.argmin(price(self.problem.job, table).peak_memory_bytes))
-        return table[row : row + 1]
-
 
 def _fastest_first(problem: Problem, space: Space, plans: Candidates) -> Candidates:
     """Kept plans with every sharding that fits; among equals the one with more memory to spare first."""
@@ -153,6 +137,28 @@ def _fastest_first(problem: Problem, space: Space, plans: Candidates) -> Candida
     time_s = np.where(fits(problem, costs), costs.step_time_s, np.inf)
     order = np.lexsort((costs.peak_memory_bytes, np.round(time_s / time_s.min(), 4)))
     return table[order[: int(np.isfinite(time_s).sum())]]
+
+
+def _nearest(problem: Problem, space: Space, tally: Tally) -> Candidates:
+    """Of the plans that came nearest to fitting the one that needs the least memory; empty if there is no plan."""
+    if not tally.too_large:
+        return space.meshes[:0]
+    table = Candidates.concatenate(tally.too_large)
+    table = Candidates.concatenate([table, most_recomputed(problem, table)])
+    table, _ = space.with_shardings(table[obeys(space.rules_before_sharding, table)], Tally())
+    if not len(table):
+        return table
+    row = int(np.argmin(price(problem.job, table).peak_memory_bytes))
+    return table[row : row + 1]
+
+
+def most_recomputed(problem: Problem, table: Candidates) -> Candidates:
+    """The same plans with as much recomputation as the framework offers: the least memory."""
+    if "full" not in problem.job.framework.recomputes:
+        return table
+    layers = -(-problem.job.architecture.num_layers // table.pp)
+    full = np.full_like(table.recompute, Recompute.FULL)
+    return replace(table, recompute=full, recompute_layers=layers, recompute_modules=np.zeros_like(full))
 
 
 def _watched(tables: Iterable[Candidates], progress: Progress | None) -> Iterator[Candidates]:

@@ -11,11 +11,13 @@ import numpy as np
 from meshwright.cost_models.candidates import (
     BoolColumn,
     Candidates,
+    FloatColumn,
     IntColumn,
     Recompute,
     Schedule,
     Sharding,
 )
+from meshwright.cost_models.floor import mean_state_bytes
 from meshwright.cost_models.parameters import total_parameters
 from meshwright.planner.axes import AXES, axis_value
 from meshwright.planner.problem import Problem
@@ -24,6 +26,8 @@ from meshwright.planner.rules import MESH, Rule, all_rules
 REPEATED = "repeats another plan"
 MAX_ROWS = 1 << 16
 """Rows of one table: large enough for NumPy, small enough for the cache and for bounded memory."""
+REMEMBERED = 512
+"""Plans of one table that are remembered in case nothing fits."""
 MAX_TENSOR_PARALLEL = 64
 MAX_CONTEXT_PARALLEL = 64
 MAX_MICRO_BATCH = 32
@@ -60,10 +64,19 @@ class Tally:
     Attributes:
         total: All combinations of the axes' options.
         excluded: Combinations that a rule excluded, by rule name.
+        did_not_fit: Combinations that need more memory than a device has.
+        too_large: Those of them that came nearest.
     """
 
     total: int = 0
     excluded: Counter[str] = field(default_factory=Counter)
+    did_not_fit: int = 0
+    too_large: list[Candidates] = field(default_factory=list)
+
+    def remember(self, table: Candidates, num_bytes: FloatColumn) -> None:
+        """Keeps the plans of a table that need the least memory, in case nothing fits."""
+        if len(table):
+            self.too_large.append(table[np.argsort(num_bytes, kind="stable")[:REMEMBERED]])
 
 
 @dataclass(frozen=True)
@@ -76,6 +89,11 @@ class Space:
     def rules(self) -> tuple[Rule, ...]:
         """Every rule of the problem."""
         return all_rules(self.problem.job, self.problem.constraints)
+
+    @cached_property
+    def rules_before_sharding(self) -> list[Rule]:
+        """The rules that don't look at the sharding."""
+        return [rule for rule in self.rules if not rule.axes & set(self.steps[-1].axes)]
 
     @cached_property
     def steps(self) -> tuple[Options, ...]:
@@ -189,7 +207,19 @@ class Space:
         for start in range(0, len(table), block):
             grown, _ = _crossed(table[start : start + block], step, self.problem, tally, left)
             kept, _ = self._obeying(grown, rules, tally, left)
+            if "ep" in step.axes:
+                kept = self._holding_states(kept, tally, left)
             yield from self._grown(kept, steps[1:], now, tally, left)
+
+    def _holding_states(self, table: Candidates, tally: Tally, weight: int) -> Candidates:
+        """Meshes whose states alone fit a device: all other axes only add to them."""
+        if not len(table):
+            return table
+        num_bytes = mean_state_bytes(self.problem.job, table)
+        fits = num_bytes <= self.problem.memory_limit_bytes
+        tally.remember(table[~fits], num_bytes[~fits])
+        tally.did_not_fit += int(np.count_nonzero(~fits)) * weight
+        return table[fits]
 
     def _rules_on(self, before: frozenset[str], after: frozenset[str]) -> list[Rule]:
         """Rules whose axes are all known now and weren't before."""
@@ -259,7 +289,7 @@ def _batched(tables: Iterator[Candidates]) -> Iterator[Candidates]:
     """Joins small tables and cuts large ones, so that each has about `MAX_ROWS` rows."""
     waiting: list[Candidates] = []
     rows = 0
-    for table in tables:
+    for table in filter(len, tables):
         waiting.append(table)
         rows += len(table)
         if rows >= MAX_ROWS:
