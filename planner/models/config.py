@@ -1,8 +1,8 @@
 """Typed access to the keys of a Hugging Face config.json that collects every problem instead of the first."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from reprlib import repr as abbreviated
+from dataclasses import dataclass, field, replace
+from reprlib import Repr
 from typing import Final
 
 from meshwright.errors import ModelError
@@ -10,10 +10,13 @@ from meshwright.errors import ModelError
 LARGEST_SIZE: Final = 2**31 - 1
 """Widths and lengths beyond this are typing errors: frameworks hold tensor shapes in 32-bit integers."""
 
+_ABBREVIATED = Repr()
+_ABBREVIATED.maxlevel = 2
+
 
 def short(value: object) -> str:
     """A value as messages show it: at most eighty characters, however large or deep it is."""
-    text = abbreviated(value)
+    text = _ABBREVIATED.repr(value)
     return text if len(text) <= 80 else f"{text[:79]}…"
 
 
@@ -72,6 +75,11 @@ class Config:
             self.problem(f"{name} must name one kind for each of the {length} layers, but names {len(value)}")
             return None
         return value
+
+    def with_defaults(self, defaults: Mapping[str, object]) -> "Config":
+        """The same level with the values that its family's configs leave out."""
+        given = {name: value for name, value in self.keys.items() if value is not None}
+        return replace(self, keys={**defaults, **given})
 
     def section(self, name: str) -> "Config":
         """A nested level; empty where it is missing."""

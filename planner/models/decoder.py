@@ -7,7 +7,7 @@ from typing import Final
 from meshwright.cost_models.architecture import Architecture, Attention, DenseMlp, Layer, Mixer, Mlp, MoeMlp
 from meshwright.planner.models.config import Config
 
-HIDDEN: Final = ("hidden_size", "n_embd", "d_model")
+HIDDEN: Final = ("hidden_size", "n_embd", "n_embed", "d_model")
 HEADS: Final = ("num_attention_heads", "n_head", "n_heads")
 LAYERS: Final = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
 FFN: Final = ("intermediate_size", "ffn_hidden_size", "n_inner", "ffn_dim")
@@ -17,7 +17,7 @@ POSITIONS: Final = (
     "n_positions",
     "max_seq_len",
     "seq_length",
-    "max_sequence_length",
+    "model_max_length",
 )
 EXPERTS: Final = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts")
 TOP_K: Final = ("num_experts_per_tok", "num_selected_experts", "moe_top_k")
@@ -123,9 +123,8 @@ def read_moe(
     """A mixture of experts; `ffn_keys` name the width of one expert."""
     experts, top_k = config.size(*EXPERTS), config.size(*TOP_K)
     rule = "num_experts_per_tok <= num_experts"
-    config.require(
-        that=top_k <= experts or experts == 1, rule=rule, num_experts_per_tok=top_k, num_experts=experts
-    )
+    fits = top_k <= experts or experts == 1  # 1 stands in for a missing number
+    config.require(that=fits, rule=rule, num_experts_per_tok=top_k, num_experts=experts)
     return MoeMlp(
         num_experts=experts,
         top_k=top_k,

@@ -59,18 +59,19 @@ def _readers() -> dict[str, Reader]:
 
 
 def _plain(model_type: str) -> str:
-    return model_type.lower().replace("_", "").replace("-", "")
+    """One spelling for `gemma3`, its `gemma3_text` and its `Gemma3ForCausalLM`."""
+    return model_type.lower().removesuffix("_text").replace("_", "").replace("-", "")
 
 
 def _unknown(model_type: object, classes: list[str], where: str) -> str:
     from difflib import get_close_matches  # noqa: PLC0415 - only errors need it
 
     way_on = "or describe the layers by hand in a YAML file (docs/reference/model-file.md)"
-    if not isinstance(model_type, str) and not classes:
+    if not isinstance(model_type, str):
         return (
             f"{where}: model_type is missing, so the meaning of the other keys is unknown: add it, {way_on}"
         )
-    near = get_close_matches(str(model_type), READERS, n=3, cutoff=0.3) or sorted(READERS)
+    near = get_close_matches(model_type, READERS, n=3, cutoff=0.3) or sorted(READERS)
     return (
         f"{where}: Meshwright has no reader for model_type {short(model_type)}"
         f" (architectures: {', '.join(classes) or 'not given'});"

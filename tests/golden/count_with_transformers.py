@@ -14,6 +14,39 @@ CATALOG = Path(__file__).parents[2] / "datasets" / "models"
 OUTPUT = Path(__file__).with_name("transformers_parameter_counts.json")
 SAME_CODE = {"kimi_k2": "deepseek_v3"}
 
+WIDTHS = {"hidden_size": 64, "num_hidden_layers": 4, "num_attention_heads": 4, "num_key_value_heads": 2}
+DENSE = {**WIDTHS, "intermediate_size": 96, "vocab_size": 512, "pad_token_id": 0}
+EXPERTS = {"num_experts_per_tok": 2, "moe_intermediate_size": 32, "shared_expert_intermediate_size": 48}
+DELTA_NET = {
+    "linear_num_key_heads": 2,
+    "linear_num_value_heads": 4,
+    "linear_key_head_dim": 8,
+    "linear_value_head_dim": 16,
+    "linear_conv_kernel_dim": 4,
+}
+SMALL = [
+    {"model_type": "glm", **DENSE, "head_dim": 16, "attention_bias": True},
+    {"model_type": "glm4", **DENSE, "head_dim": 16, "attention_bias": True},
+    {"model_type": "olmo3", **DENSE, "sliding_window": 16},
+    {"model_type": "llama", **DENSE, "attention_bias": True, "mlp_bias": True},
+    {"model_type": "qwen3", **DENSE, "head_dim": 24, "attention_bias": True},
+    {"model_type": "granitemoe", **DENSE, "num_local_experts": 4, "num_experts_per_tok": 2},
+    {"model_type": "minimax_m2", **DENSE, "head_dim": 16, "num_local_experts": 4, "num_experts_per_tok": 2},
+    {"model_type": "qwen3_5_text", **DENSE, **DELTA_NET, "head_dim": 16},
+    {"model_type": "qwen3_5_moe_text", **DENSE, **DELTA_NET, **EXPERTS, "head_dim": 16, "num_experts": 8},
+    {"model_type": "qwen2_moe", **DENSE, **EXPERTS, "num_experts": 8, "decoder_sparse_step": 2},
+    {"model_type": "qwen3_moe", **DENSE, **EXPERTS, "num_experts": 8, "mlp_only_layers": [0, 2]},
+    {"model_type": "falcon", **WIDTHS, "vocab_size": 512, "parallel_attn": False, "bias": True},
+    {
+        "model_type": "falcon",
+        **WIDTHS,
+        "vocab_size": 512,
+        "num_kv_heads": 2,
+        "new_decoder_architecture": True,
+    },
+]
+"""Small configs of families and options that no model of the catalog has."""
+
 
 def count(keys: dict[str, object]) -> int | None:
     """All parameters, and the learned balancing bias of experts, which Transformers keeps in a buffer."""
@@ -33,7 +66,10 @@ def main() -> None:
     counts = {file.stem: count(json.loads(file.read_text())) for file in sorted(CATALOG.glob("*.json"))}
     known = {name: number for name, number in counts.items() if number is not None}
     counted_by = f"Hugging Face Transformers {transformers.__version__} on torch's meta device"
-    OUTPUT.write_text(json.dumps({"counted_by": counted_by, "parameters": known}, indent=2) + "\n")
+    small = [{"config": keys, "parameters": count(keys)} for keys in SMALL]
+    OUTPUT.write_text(
+        json.dumps({"counted_by": counted_by, "parameters": known, "small": small}, indent=2) + "\n"
+    )
 
 
 if __name__ == "__main__":

@@ -2,15 +2,18 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from meshwright.cost_models.parameters import active_parameters, mtp_parameters, total_parameters
 from meshwright.planner.models import ModelSummary, list_models, read_model
+from meshwright.planner.models.huggingface import architecture_from
 
 CATALOG = list_models()
 PUBLISHED = [model for model in CATALOG if model.published_parameters is not None]
-COUNTED = json.loads(Path(__file__).with_name("transformers_parameter_counts.json").read_text())["parameters"]
+TRANSFORMERS = json.loads(Path(__file__).with_name("transformers_parameter_counts.json").read_text())
+COUNTED = TRANSFORMERS["parameters"]
 
 BUFFERS = {"llama-7b", "llama-30b", "llama-2-7b", "llama-2-13b", "glm-4-9b", "moonlight-16b-a3b", "kimi-k2"}
 """Models whose published total also counts buffers, such as the rotary frequencies of each layer."""
@@ -85,6 +88,13 @@ def test_total_agrees_with_the_rounded_one(name: str) -> None:
 def test_total_is_what_transformers_counts(name: str) -> None:
     """Hugging Face Transformers builds the same parameters from the same config.json."""
     assert total_parameters(read_model(name)) == COUNTED[name]
+
+
+@pytest.mark.parametrize("small", TRANSFORMERS["small"], ids=lambda small: small["config"]["model_type"])
+def test_small_configs_are_what_transformers_counts(small: dict[str, Any]) -> None:
+    """Families and options that no model of the catalog has, such as biases or every other layer sparse."""
+    architecture = architecture_from(small["config"], "small", "config.json")
+    assert total_parameters(architecture) == small["parameters"]
 
 
 @pytest.mark.parametrize("name", ACTIVE)

@@ -23,6 +23,14 @@ def mixtral(config: Config) -> Architecture:
     return decoder(config, windowed(config, read_attention(config)), mlp, rms_norms(config))
 
 
+def minimax_m2(config: Config) -> Architecture:
+    """MiniMax-M2: norms over all queries and all keys together, a learned balancing bias."""
+    attention = read_attention(config)
+    attention = replace(attention, qk_norm_params=attention.query_dim + attention.kv_dim)
+    moe = read_moe(config, "intermediate_size", router_bias=True)
+    return decoder(config, windowed(config, attention), moe, rms_norms(config))
+
+
 def qwen2_moe(config: Config) -> Architecture:
     """Qwen1.5-MoE and Qwen2-MoE (arXiv:2407.10671): a gated shared expert beside the routed ones."""
     shared = config.size("shared_expert_intermediate_size")
