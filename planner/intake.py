@@ -11,6 +11,7 @@ from meshwright.cost_models.job import Job
 from meshwright.cost_models.workload import Workload
 from meshwright.errors import InputError, WorkloadError
 from meshwright.planner.axes import Constraints, parse_constraints
+from meshwright.planner.calibrations import read_calibration, shipped_calibration
 from meshwright.planner.clusters import read_cluster
 from meshwright.planner.defaults import default_global_batch, default_seq_len
 from meshwright.planner.frameworks import read_framework
@@ -19,6 +20,7 @@ from meshwright.planner.problem import Problem, check_workload
 
 Source = str | os.PathLike[str]
 T = TypeVar("T")
+SPEC_SHEET = "spec-sheet"
 
 
 def read_problems(
@@ -89,7 +91,9 @@ def read_rates(calibration: Calibration | Source | None) -> Calibration:
     """The calibration that a user means: the shipped one by default, `spec-sheet` for data sheets alone, or a file."""
     if isinstance(calibration, Calibration):
         return calibration
-    return Calibration.spec_sheet()
+    if calibration is None:
+        return shipped_calibration()
+    return Calibration.spec_sheet() if calibration == SPEC_SHEET else read_calibration(calibration)
 
 
 def check_precision(job: Job) -> None:
