@@ -35,5 +35,5 @@ def forward_flops_per_token(architecture: Architecture, seq_len: int) -> float:
 
 def step_flops(architecture: Architecture, workload: Workload) -> float:
     """FLOPs of one training step: forward, and twice as much backward (once, where the base model is frozen)."""
-    passes = 2.0 if workload.task == "lora" else 3.0
+    passes = 2.0 if workload.trains_adapters else 3.0
     return passes * workload.tokens * forward_flops_per_token(architecture, workload.seq_len)

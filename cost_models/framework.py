@@ -1,7 +1,7 @@
 """What a training framework does with memory, kernels and overlap: facts about it, not fitted factors."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -11,6 +11,7 @@ class StateBytes:
     Attributes:
         parameter: The copy that computes (16 bit), or under FSDP the sharded fp32 one.
         gradient: The buffer that gradients accumulate in.
+        gradient_fp16: The same when training in fp16, where it differs; None if it doesn't.
         optimizer: fp32 master copy and both Adam moments.
         optimizer_temporary: Extra bytes that live only inside `optimizer.step` (foreach implementations).
     """
@@ -19,6 +20,13 @@ class StateBytes:
     gradient: float
     optimizer: float
     optimizer_temporary: float = 0.0
+    gradient_fp16: float | None = None
+
+    def at(self, precision: str) -> "StateBytes":
+        """The bytes at one precision of training."""
+        if precision != "fp16" or self.gradient_fp16 is None:
+            return self
+        return replace(self, gradient=self.gradient_fp16)
 
 
 @dataclass(frozen=True)
@@ -33,6 +41,7 @@ class FrameworkProfile:
         recomputes: `none`, `selective`, `full`.
         selective_modules: Sets of modules that selective recomputation may choose, `+`-joined, cheapest first.
         recompute_per_layer: Whether k of a stage's n layers can be recomputed.
+        default_recompute: What a run that doesn't say recomputes.
         interleaving: Whether virtual pipeline stages exist.
         context_parallel: Whether context parallelism exists.
         expert_parallel: Whether expert parallelism exists.
@@ -80,6 +89,7 @@ class FrameworkProfile:
     recomputes: tuple[str, ...]
     selective_modules: tuple[str, ...]
     recompute_per_layer: bool
+    default_recompute: str
     interleaving: bool
     tensor_parallel: bool
     context_parallel: bool

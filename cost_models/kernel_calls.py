@@ -88,7 +88,7 @@ class KernelCalls:
         """A linear layer on `tokens` rows a group; a frozen base model (LoRA) needs no weight gradient."""
         forward = self.matmul(tokens, out_dim, in_dim, groups, precision)
         input_gradient = self.matmul(tokens, in_dim, out_dim, groups, precision)
-        if self.job.workload.task == "lora":
+        if self.job.workload.trains_adapters:
             return LinearTime(forward, input_gradient, np.zeros_like(forward))
         return LinearTime(forward, input_gradient, self.matmul(in_dim, out_dim, tokens, groups, precision))
 

@@ -64,7 +64,7 @@ def _kv_heads(kind: Layer) -> int:
 
 def _adapter_parameters(job: Job, kind: Layer) -> float:
     """LoRA (arXiv:2106.09685): rank·(in + out) for every linear of the layer but routed experts."""
-    if job.workload.task != "lora":
+    if not job.workload.trains_adapters:
         return 0.0
     hidden, dims = job.architecture.hidden, 0
     if isinstance(kind.mixer, Attention):

@@ -7,7 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meshwright.cost_models.candidates import Candidates, FloatColumn, IntColumn, Sharding
-from meshwright.cost_models.framework import StateBytes
 from meshwright.cost_models.job import Job
 from meshwright.cost_models.pipeline import in_flight, num_micro_batches
 from meshwright.cost_models.stage_costs import StageCosts
@@ -95,12 +94,12 @@ def shard_extents(candidates: Candidates) -> ShardExtents:
 def state_bytes(job: Job, candidates: Candidates) -> tuple[FloatColumn, FloatColumn, FloatColumn, FloatColumn]:
     """Bytes per parameter (parameter, gradient, optimizer, temporary) of each candidate; (num_candidates, 1)."""
     fully = (candidates.sharding >= Sharding.ZERO3)[:, None]
-    plain, fsdp = job.framework.states, job.framework.fsdp_states
+    plain, fsdp = (states.at(job.workload.precision) for states in (job.framework.states, job.framework.fsdp_states))
 
     def column(name: str) -> FloatColumn:
         return np.where(fully, getattr(fsdp, name), getattr(plain, name))
 
-    return tuple(column(name) for name in StateBytes.__dataclass_fields__)  # type: ignore[return-value]
+    return column("parameter"), column("gradient"), column("optimizer"), column("optimizer_temporary")
 
 
 def memory_breakdown(job: Job, candidates: Candidates, stages: StageCosts, problem: IntColumn) -> MemoryBreakdown:
@@ -111,12 +110,14 @@ def memory_breakdown(job: Job, candidates: Candidates, stages: StageCosts, probl
     """
     dense, expert = stages.dense_parameters[problem], stages.expert_parameters[problem]
     adapter = stages.adapter_parameters[problem]
-    frozen = job.workload.task == "lora"
+    frozen = job.workload.trains_adapters
     per_parameter, per_gradient, per_optimizer, per_temporary = state_bytes(job, candidates)
     extents = shard_extents(candidates)
     parameters = per_parameter * (dense / extents.parameter + expert / extents.expert_parameter)
-    if frozen:  # the base is held in 16 bits, and only the adapters train
-        parameters *= job.workload.activation_bytes / per_parameter
+    if frozen:  # the base is held in 16 bits or quantised, and only the adapters train
+        tables = np.minimum(stages.table_parameters[problem], dense) / extents.parameter
+        kept = (parameters / per_parameter - tables) * job.workload.frozen_bytes
+        parameters = kept + tables * job.workload.activation_bytes
         parameters += per_parameter * adapter
         gradients = per_gradient * adapter
         optimizer, temporary = per_optimizer * adapter, per_temporary * adapter
@@ -141,6 +142,6 @@ def gathered_bytes(job: Job, candidates: Candidates, stages: StageCosts, problem
     """Whole parameters and their whole gradients that ZeRO-3 holds for a moment; (num_candidates, 1)."""
     width = job.workload.activation_bytes
     unit = stages.gathered_parameters[problem][:, None] * width
-    gradient = 0.0 if job.workload.task == "lora" else unit
+    gradient = 0.0 if job.workload.trains_adapters else unit
     sharded = (candidates.sharding >= Sharding.ZERO3)[:, None] & (candidates.shard_group > 1)[:, None]
     return np.where(sharded, GATHERED_UNITS * unit + gradient, 0.0)

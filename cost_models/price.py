@@ -106,7 +106,7 @@ def slowest_stage_terms(model: StageModel, slowest: IntColumn) -> NDArray[np.flo
 
 def accumulation_s(job: Job, calls: KernelCalls, stages: StageCosts) -> FloatColumn:
     """(num_problems,) time of adding one micro-batch's gradients to the buffer, where the GEMM doesn't do it."""
-    if job.workload.task == "lora":
+    if job.workload.trains_adapters:
         return np.zeros(len(stages.boundary_bytes))
     owned = (stages.dense_parameters + stages.expert_parameters).max(axis=1)
     return calls.elementwise(owned * job.framework.gradient_accumulate_bytes)
@@ -114,7 +114,7 @@ def accumulation_s(job: Job, calls: KernelCalls, stages: StageCosts) -> FloatCol
 
 def stage_work(job: Job, stages: StageCosts, problem: IntColumn) -> StageWork:
     """What the data-parallel communication of the fullest stage runs beside."""
-    frozen = job.workload.task == "lora"
+    frozen = job.workload.trains_adapters
     dense = stages.dense_parameters.max(axis=1)[problem]
     expert = stages.expert_parameters.max(axis=1)[problem]
     layers = np.full(len(problem), job.architecture.num_layers / 1.0)
@@ -130,7 +130,7 @@ def stage_work(job: Job, stages: StageCosts, problem: IntColumn) -> StageWork:
 
 def owned_parameters(job: Job, candidates: Candidates, stages: StageCosts, problem: IntColumn) -> FloatColumn:
     """(num_candidates,) parameters whose optimizer states the fullest device holds."""
-    if job.workload.task == "lora":
+    if job.workload.trains_adapters:
         return stages.adapter_parameters.max(axis=1)[problem]
     extents = shard_extents(candidates)
     dense = stages.dense_parameters.max(axis=1)[problem] / extents.optimizer[:, 0]

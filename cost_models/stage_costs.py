@@ -69,6 +69,7 @@ class StageCosts:
         dense_parameters: Parameters on a device without routed experts.
         expert_parameters: Routed experts' parameters on a device.
         adapter_parameters: Low-rank adapters on a device.
+        table_parameters: Embedding and output tables on a device.
         activation_bytes: Kept by one micro-batch in flight.
         working_bytes: Alive on top while the backward pass (or the loss) of one micro-batch runs.
         boundary_bytes: (num_problems,) message between neighbouring stages.
@@ -82,6 +83,7 @@ class StageCosts:
     dense_parameters: StageTable
     expert_parameters: StageTable
     adapter_parameters: StageTable
+    table_parameters: StageTable
     activation_bytes: StageTable
     working_bytes: StageTable
     boundary_bytes: FloatColumn
@@ -155,13 +157,14 @@ def stage_costs(model: StageModel) -> StageCosts:
     """Costs of every group of equal stages, for every distinct problem."""
     problems = model.problems
     forward, backward, recomputed = stage_times(model)
-    dense, expert, adapter = stage_parameters(model)
+    dense, expert, adapter, tables = stage_parameters(model)
     return StageCosts(
         forward_s=forward,
         backward_s=backward + recomputed,
         dense_parameters=dense,
         expert_parameters=expert,
         adapter_parameters=adapter,
+        table_parameters=tables,
         activation_bytes=stage_activation_bytes(model),
         working_bytes=stage_working_bytes(model),
         boundary_bytes=model.memory.boundary[problems.shape],
@@ -182,17 +185,18 @@ def stage_times(model: StageModel) -> tuple[StageTable, StageTable, StageTable]:
     return forward, backward, layers_forward * model.repeated_share + model.by_modules("time")
 
 
-def stage_parameters(model: StageModel) -> tuple[StageTable, StageTable, StageTable]:
-    """Dense, expert and adapter parameters on a device."""
+def stage_parameters(model: StageModel) -> tuple[StageTable, StageTable, StageTable, StageTable]:
+    """Dense, expert and adapter parameters on a device, and what of the dense ones are vocabulary tables."""
     parameters, shape = model.parameters, model.problems.shape
     has_output = model.problems.layouts.has_output[model.problems.layout]
     together = model.has_embedding * has_output
     output = parameters.output[shape, None] * (has_output - together)
     output += parameters.tied_output[shape, None] * together
-    dense = model.per_stage(parameters.dense) + parameters.embedding[shape, None] * model.has_embedding + output
+    tables = parameters.embedding[shape, None] * model.has_embedding + output
+    dense = model.per_stage(parameters.dense) + tables
     mtp_projections = 2 * model.job.architecture.hidden**2 * len(model.job.architecture.mtp_layers)
     adapter = np.einsum("vrk,k->vr", model.layer_counts, parameters.adapter)
-    return dense + has_output * mtp_projections, model.per_stage(parameters.expert), adapter
+    return dense + has_output * mtp_projections, model.per_stage(parameters.expert), adapter, tables
 
 
 def stage_activation_bytes(model: StageModel) -> StageTable:

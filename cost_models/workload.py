@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 
 PRECISIONS = ("fp32", "tf32", "fp16", "bf16", "fp8", "mxfp8", "nvfp4")
-TASKS = ("pretrain", "sft", "lora")
+TASKS = ("pretrain", "sft", "lora", "qlora")
+NF4_BYTES = 0.5 + 4.0 / 64
+"""4-bit NormalFloat with one fp32 scale for 64 parameters (QLoRA, arXiv:2305.14314, §3)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,8 +17,9 @@ class Workload:
         seq_len: Tokens a sequence.
         precision: Of the matrix multiplications; one of `PRECISIONS`. Parameters and activations are stored in
             16 bits for all but fp32 and tf32.
-        task: `pretrain`, `sft` (all parameters train) or `lora` (adapters train, the base is frozen).
-        lora_rank: Rank of the adapters on every linear layer, for `lora`.
+        task: `pretrain`, `sft` (all parameters train), `lora` (adapters train, the base is frozen) or `qlora` (the
+            base's layers are held in 4 bits).
+        lora_rank: Rank of the adapters on every linear layer, for `lora` and `qlora`.
         moe_imbalance: Tokens of the busiest expert-parallel rank over the mean (1 = perfectly balanced router).
     """
 
@@ -31,6 +34,16 @@ class Workload:
     def tokens(self) -> int:
         """Tokens a step."""
         return self.global_batch * self.seq_len
+
+    @property
+    def trains_adapters(self) -> bool:
+        """Whether only low-rank adapters train."""
+        return self.task in ("lora", "qlora")
+
+    @property
+    def frozen_bytes(self) -> float:
+        """Bytes of one frozen parameter of a layer."""
+        return NF4_BYTES if self.task == "qlora" else self.activation_bytes
 
     @property
     def activation_bytes(self) -> int:

@@ -42,8 +42,13 @@ def _cluster(run: Run) -> Cluster:
     return typical_cluster(run.accelerator, min(run.gpus_per_node or 8, num_devices), num_devices)
 
 
+def _task(run: Run) -> str:
+    """The row's task; the table files a LoRA on a quantised base under `lora` and says so in the note."""
+    return "qlora" if run.task == "lora" and "quantised base" in run.note else run.task or "pretrain"
+
+
 def _workload(run: Run, precision: str | None = None) -> Workload:
-    precision, task = precision or run.precision or "bf16", run.task or "pretrain"
+    precision, task = precision or run.precision or "bf16", _task(run)
     if precision not in PRECISIONS:
         raise WorkloadError(f"unknown precision {precision!r}; known are {', '.join(PRECISIONS)}")
     if task not in TASKS:

@@ -20,7 +20,6 @@ SHARDINGS = {
     "hsdp": Sharding.HSDP,
 }
 RECOMPUTES = {
-    "": Recompute.NONE,
     "none": Recompute.NONE,
     "selective": Recompute.SELECTIVE,
     "full": Recompute.FULL,
@@ -77,7 +76,7 @@ def run_plan(run: Run, profile: FrameworkProfile) -> RunPlan:
 
     Empty cells: `dp` is what the devices leave; tp, pp, cp, ep and vpp are 1 where dp is given; `etp` is 1 where
     the framework knows expert tensor parallelism, else tp (experts divided like dense layers); sequence parallelism
-    is on with tp; no recomputation; `shard_group` is all of dp·cp.
+    is on with tp; recomputation as the framework does by default; `shard_group` is all of dp·cp.
 
     Raises:
         AxisError: The row doesn't say enough, or its numbers contradict each other.
@@ -135,9 +134,9 @@ def _fitting_etp(run: Run, etp: int, ranks: int, ep: int) -> int:
 
 def _recompute(run: Run, profile: FrameworkProfile) -> tuple[Recompute, RecomputeModules, int]:
     """Recompute mode, modules and layers of a stage, with what `recompute_detail` adds."""
-    if run.recompute not in RECOMPUTES:
+    if run.recompute and run.recompute not in RECOMPUTES:
         raise AxisError(f"unknown recompute {run.recompute!r}; known are none, selective, full")
-    mode, none = RECOMPUTES[run.recompute], RecomputeModules(0)
+    mode, none = RECOMPUTES[run.recompute or profile.default_recompute], RecomputeModules(0)
     layers = run.n_layers or 0
     if mode is Recompute.FULL:
         return mode, none, layers
