@@ -116,6 +116,8 @@ def _data_parallel(run: Run, model_parallel: int) -> int:
 
 
 def _sharding(run: Run) -> Sharding:
+    if not run.sharding and (run.dp or 1) > 1 and run.task != "lora":
+        raise AxisError("sharding unknown")
     try:
         return SHARDINGS[run.sharding]
     except KeyError:
