@@ -61,14 +61,17 @@ def exchange_times(job: Job, calls: KernelCalls, candidates: Candidates, work: S
     shard = c.shard_group
     expert_shard = np.maximum(expert_ranks * shard // ranks, 1)
     expert_stride = c.ep * c.etp
+    # ZeRO-3 exchanges unit by unit, so the latency of its collectives counts as often; the others come in large buckets.
+    pieces = np.where(c.sharding >= Sharding.ZERO3, work.num_layers * job.framework.gathers_per_layer, 1.0)
 
     def both(collective: str, dense_bytes: FloatColumn, expert_bytes: FloatColumn, *, across: bool) -> FloatColumn:
         call = getattr(calls, collective)
         size, stride = (ranks // shard, c.tp * shard) if across else (shard, c.tp)
         expert_size = expert_ranks // expert_shard if across else expert_shard
-        time = call(dense_bytes, size, stride)
+        time = pieces * call(dense_bytes / pieces, size, stride)
         if job.architecture.is_moe:
-            time = time + call(expert_bytes, expert_size, expert_stride * (expert_shard if across else 1))
+            expert_step = expert_stride * (expert_shard if across else 1)
+            time = time + pieces * call(expert_bytes / pieces, expert_size, expert_step)
         return np.asarray(time)
 
     dense_gradient = work.dense_parameters * reduce_bytes

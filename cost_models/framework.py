@@ -74,6 +74,7 @@ class FrameworkProfile:
         overlap_pipeline: Whether sends between interleaved stages run beside compute.
         overlap_expert: Share of expert all-to-all hidden by other micro-batches' compute.
         fsdp_reduce_each_micro_batch: Whether ZeRO-3 reduces gradients after every micro-batch.
+        gathers_per_layer: Collectives in which ZeRO-3 gathers the parameters of a layer.
         kernels_per_layer: Kernels launched in the forward pass of a dense layer.
         host_launch_s: Host time to launch one kernel; 0 with graphs or whole-program compilation.
         context_bytes: Device memory outside the allocator: context, communicators, library workspaces.
@@ -120,6 +121,7 @@ class FrameworkProfile:
     overlap_pipeline: bool
     overlap_expert: float
     fsdp_reduce_each_micro_batch: bool
+    gathers_per_layer: float
     kernels_per_layer: float
     host_launch_s: float
     context_bytes: float

@@ -117,7 +117,7 @@ def stage_work(job: Job, stages: StageCosts, problem: IntColumn) -> StageWork:
     frozen = job.workload.trains_adapters
     dense = stages.dense_parameters.max(axis=1)[problem]
     expert = stages.expert_parameters.max(axis=1)[problem]
-    layers = np.full(len(problem), job.architecture.num_layers / 1.0)
+    layers = job.architecture.num_layers / stages.num_stages.sum(axis=1)[problem]
     return StageWork(
         forward_s=stages.forward_s.max(axis=1)[problem],
         backward_s=stages.backward_s.max(axis=1)[problem],
