@@ -69,16 +69,30 @@ def ring(rates: CollectiveRates, shares: Sequence[LevelShare], size: IntColumn, 
     return Algorithm(_slowest(shares, paces), np.sum(hops, axis=0), latency, latency * SIMPLE_HOP)
 
 
+def _chain_share(share: LevelShare) -> FloatColumn:
+    """Share of its bytes that a member of a chain sends up and down; its ends send one way, by turns."""
+    return 2.0 * (share.branching - 1.0) / share.branching
+
+
+def _tree_share(share: LevelShare) -> FloatColumn:
+    """Share of its bytes that a domain sends up and down two trees, in each of which it has half of them.
+
+    Inside one tree it sends up once and down twice, in the other it is a leaf and sends up once: 2 in all.
+    Two domains are root and leaf by turns: 1.
+    """
+    return np.where(share.branching > 2.0, 2.0, _chain_share(share))
+
+
 def tree(rates: CollectiveRates, shares: Sequence[LevelShare], size: IntColumn) -> Algorithm:
     """All-reduce up and down two complementary trees over domains, along a chain within the first.
 
     Two-tree all-reduce (Sanders, Speck and Träff, "Two-tree algorithms for full bandwidth broadcast,
-    reduction and scan", 2009; in NCCL since 2.4): a level carries 2(r-1)/r of the bytes that the r domains
-    below it hold, in log2(r) hops each way.
+    reduction and scan", 2009; in NCCL since 2.4), in log2(r) hops each way over r domains.
     """
     paces, hops, low_latency_hops = [], [], []
     for depth, share in enumerate(shares):
-        sent = 2.0 * (share.branching - 1.0) / share.branching + rates.local_copy / size
+        sent = _chain_share(share) if depth == 0 else _tree_share(share)
+        sent = sent + rates.local_copy / size
         paces.append(sent / (share.below * rates.bandwidth_bytes_per_s(share.level)))
         hops.append(2.0 * (share.branching - 1.0 if depth == 0 else np.log2(share.branching)))
         low_latency_hops.append(hops[-1] * (1.0 if depth == 0 else TREE_HOP))
@@ -101,7 +115,7 @@ def in_network(rates: CollectiveRates, shares: Sequence[LevelShare]) -> Algorith
             hops.append(np.where(share.crosses, IN_NETWORK_HOPS, 0.0))
         else:
             bandwidth = rates.bandwidth_bytes_per_s(share.level)
-            paces.append(2.0 * (share.branching - 1.0) / share.branching / (share.below * bandwidth))
+            paces.append(_tree_share(share) / (share.below * bandwidth))
             hops.append(2.0 * np.log2(share.branching))
     latency = _latency(shares, hops)
     return Algorithm(

@@ -1,0 +1,36 @@
+"""Which rates a calibration gives to which device."""
+
+from meshwright.cost_models.calibration import Calibration
+from meshwright.cost_models.cluster import Accelerator, Cluster, LinkLevel
+from meshwright.cost_models.collectives import CollectiveRates
+from meshwright.cost_models.kernels import KernelRates, spec_sheet_rates
+
+DEVICE = Accelerator("h100-80gb", {"bf16": 1e15}, 80e9, 3e12, kind="nvidia-hopper")
+CLUSTER = Cluster("node", DEVICE, 8, 8, (LinkLevel("nvlink", 8, 4e11, 1e-6),))
+
+
+def rates(launch_s):
+    return KernelRates(launch_s=launch_s)
+
+
+def test_name_comes_before_kind_before_default():
+    """The most particular rates win."""
+    every = {"default": rates(1.0), "nvidia-hopper": rates(2.0), "h100-80gb": rates(3.0)}
+    for key, launch_s in (("h100-80gb", 3.0), ("nvidia-hopper", 2.0), ("default", 1.0)):
+        assert Calibration("c", kernels=every).kernel_rates(DEVICE).launch_s == launch_s
+        every.pop(key)
+    assert Calibration("c", kernels=every).kernel_rates(DEVICE) == spec_sheet_rates(DEVICE)
+
+
+def test_collectives_follow_the_accelerator():
+    """Collectives are found by the same keys."""
+    particular = CollectiveRates(launch_s=1.0)
+    assert Calibration("c", collectives={"nvidia-hopper": particular}).collective_rates(CLUSTER) == particular
+    assert Calibration("c").collective_rates(CLUSTER) == CollectiveRates()
+
+
+def test_spec_sheet_knows_no_device():
+    """Spec-sheet mode holds nothing fitted on one device."""
+    spec_sheet = Calibration.spec_sheet()
+    assert not spec_sheet.kernels
+    assert not spec_sheet.collectives
