@@ -44,7 +44,8 @@ def _cluster(run: Run) -> Cluster:
 
 def _task(run: Run) -> str:
     """The row's task; the table files a LoRA on a quantised base under `lora` and says so in the note."""
-    return "qlora" if run.task == "lora" and "quantised base" in run.note else run.task or "pretrain"
+    quantised = "quantised base" in run.note or "task qlora" in run.note
+    return "qlora" if run.task == "lora" and quantised else run.task or "pretrain"
 
 
 def _workload(run: Run, precision: str | None = None) -> Workload:

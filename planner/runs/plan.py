@@ -71,12 +71,18 @@ def plan_table(plans: Sequence[RunPlan]) -> Candidates:
     )
 
 
-def run_plan(run: Run, profile: FrameworkProfile) -> RunPlan:
+def run_plan(run: Run, profile: FrameworkProfile, fast_domain: int) -> RunPlan:
     """The plan that a row describes.
 
     Empty cells: `dp` is what the devices leave; tp, pp, cp, ep and vpp are 1 where dp is given; `etp` is 1 where
     the framework knows expert tensor parallelism, else tp (experts divided like dense layers); sequence parallelism
-    is on with tp; recomputation as the framework does by default; `shard_group` is all of dp·cp.
+    is on with tp; recomputation as the framework does by default; `shard_group` is all of dp·cp, with HSDP the part
+    of it in one domain of the fastest links.
+
+    Args:
+        run: The row.
+        profile: Its framework.
+        fast_domain: Devices within one domain of the fastest links.
 
     Raises:
         AxisError: The row doesn't say enough, or its numbers contradict each other.
@@ -97,11 +103,18 @@ def run_plan(run: Run, profile: FrameworkProfile) -> RunPlan:
         dp=dp, tp=tp, pp=pp, vpp=vpp, cp=cp, ep=ep, etp=_fitting_etp(run, expert_tp, dp * cp * tp, ep),
         sequence_parallel=run.sequence_parallel if run.sequence_parallel is not None else tp > 1,
         sharding=int(sharding),
-        shard_group=1 if sharding is Sharding.NONE else min(run.shard_group or dp * cp, dp * cp),
+        shard_group=_shard_group(run, sharding, dp * cp, fast_domain // tp),
         micro_batch=micro_batch,
         schedule=int(Schedule.INTERLEAVED if vpp > 1 else Schedule.ONE_F_ONE_B),
         recompute=int(recompute), recompute_modules=int(modules), recompute_layers=layers,
     )  # fmt: skip
+
+
+def _shard_group(run: Run, sharding: Sharding, ranks: int, near_ranks: int) -> int:
+    if sharding is Sharding.NONE:
+        return 1
+    by_default = near_ranks if sharding is Sharding.HSDP and ranks % max(near_ranks, 1) == 0 else ranks
+    return min(run.shard_group or by_default or ranks, ranks)
 
 
 def _data_parallel(run: Run, model_parallel: int) -> int:

@@ -51,7 +51,7 @@ def predict_runs(runs: Sequence[Run], calibration: Calibration) -> tuple[Predict
     for index, run in enumerate(runs):
         try:
             job, reason = run_job(run, calibration)
-            plan = run_plan(run, job.framework)
+            plan = run_plan(run, job.framework, job.cluster.filled_levels[0].extent if job.cluster.levels else 1)
         except MeshwrightError as error:
             predictions[index] = Prediction(run.run_id, reason=str(error))
             continue
