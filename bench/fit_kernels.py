@@ -228,13 +228,14 @@ PROVENANCE = {
     " FlashAttention-3 on H100 (arXiv:2407.08608, figs. 5 and 6), FlashAttention on B200"
     " (Dao-AILab/flash-attention pull request 2280)",
     "amd-cdna3": "Published, not fitted: SemiAnalysis, MI300X vs H100 vs H200 Benchmark Part 1: Training"
-    " (2024): 620 TFLOP/s of 1307 in BF16, 990 of 2615 in FP8",
+    " (2024): 620 TFLOP/s of 1307 in BF16, 990 of 2615 in FP8; attention follows GEMM",
     "method": "bench/fit_kernels.py: soft-L1 of log(predicted/measured), a fifth of the shapes held out",
 }
 PUBLISHED = {
     "amd-cdna3": KernelRates(
         matmul_fraction=620 / 1307.4,
         matmul_fractions={"bf16": 620 / 1307.4, "fp16": 620 / 1307.4, "fp8": 990 / 2614.9},
+        attention_fraction=620 / 1307.4 * KernelRates().attention_fraction / KernelRates().matmul_fraction,
     )
 }
 

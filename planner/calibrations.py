@@ -7,6 +7,7 @@ from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from math import inf
+from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
 
@@ -32,13 +33,13 @@ def list_calibrations() -> tuple[str, ...]:
     return (SPEC_SHEET, *sorted(name.removesuffix(".json") for name in names if name.endswith(".json")))
 
 
-def read_calibration(name_or_path: str | Path) -> Calibration:
+def read_calibration(name_or_path: str | PathLike[str]) -> Calibration:
     """A calibration by name (`spec-sheet`, `kernels`), or from a JSON file.
 
     Raises:
         FileError: There is no such name or file, or it holds no sound calibration; says all that is wrong.
     """
-    name = str(name_or_path)
+    name = fspath(name_or_path)
     if name == SPEC_SHEET:
         return Calibration.spec_sheet()
     if name in list_calibrations():

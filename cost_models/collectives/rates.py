@@ -29,7 +29,7 @@ class CollectiveRates:
     bandwidth_fractions: Mapping[str, float] = field(default_factory=dict)
     in_network_fraction: float = 0.6
     low_latency_fraction: float = 0.45
-    local_copy: float = 0.0
+    local_copy: float = 0.48
     launch_s: float = 9e-6
     bulk_launch_s: float = 8e-6
     hop_s: float = 0.2e-6

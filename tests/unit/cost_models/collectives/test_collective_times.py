@@ -19,7 +19,12 @@ DEVICE = Accelerator("device", {"bf16": 1e15}, 80e9, 2e12)
 NVLINK, NETWORK = LinkLevel("nvlink", 8, 400e9, 1e-6), LinkLevel("network", 64, 50e9, 3e-6)
 NODES = Cluster("nodes", DEVICE, 64, 8, (NVLINK, NETWORK))
 IDEAL = CollectiveRates(
-    bandwidth_fraction=1.0, in_network_fraction=1.0, launch_s=0.0, bulk_launch_s=0.0, hop_s=0.0
+    bandwidth_fraction=1.0,
+    in_network_fraction=1.0,
+    local_copy=0.0,
+    launch_s=0.0,
+    bulk_launch_s=0.0,
+    hop_s=0.0,
 )
 HUGE = 1e12
 
