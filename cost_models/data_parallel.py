@@ -61,7 +61,7 @@ def exchange_times(job: Job, calls: KernelCalls, candidates: Candidates, work: S
     shard = c.shard_group
     expert_shard = np.maximum(expert_ranks * shard // ranks, 1)
     expert_stride = c.ep * c.etp
-    # ZeRO-3 exchanges unit by unit, so the latency of its collectives counts as often; the others come in large buckets.
+    # ZeRO-3 exchanges unit by unit, so latency counts as often; the others come in few large buckets.
     pieces = np.where(c.sharding >= Sharding.ZERO3, work.num_layers * job.framework.gathers_per_layer, 1.0)
 
     def both(collective: str, dense_bytes: FloatColumn, expert_bytes: FloatColumn, *, across: bool) -> FloatColumn:

@@ -21,8 +21,8 @@ from meshwright.planner.runs.run import Run
 def run_architecture(run: Run) -> Architecture:
     """The architecture that a row describes.
 
-    A row that leaves out whether the feed-forward block is gated or the embeddings are tied gets the combination
-    whose parameter count is nearest to the printed one, and without a printed one gated and untied, as in Llama.
+    A row that leaves out whether the feed-forward block is gated or the embeddings are tied gets what comes
+    nearest to the printed parameters, and without printed parameters gated and untied, as in Llama.
 
     Raises:
         ModelError: The row lacks a needed width, or is of a family that the columns can't describe.

@@ -74,10 +74,10 @@ def plan_table(plans: Sequence[RunPlan]) -> Candidates:
 def run_plan(run: Run, profile: FrameworkProfile, fast_domain: int) -> RunPlan:
     """The plan that a row describes.
 
-    Empty cells: `dp` is what the devices leave; tp, pp, cp, ep and vpp are 1 where dp is given; `etp` is 1 where
-    the framework knows expert tensor parallelism, else tp (experts divided like dense layers); sequence parallelism
-    is on with tp; recomputation as the framework does by default; `shard_group` is all of dp·cp, with HSDP the part
-    of it in one domain of the fastest links.
+    Empty cells: `dp` is what the devices leave; tp, pp, cp, ep and vpp are 1 where dp is given; `etp` is 1
+    where the framework knows expert tensor parallelism, else tp (experts divided like dense layers);
+    sequence parallelism is on with tp; recomputation is the framework's default; `shard_group` is all of
+    dp·cp, with HSDP the part of it in one domain of the fastest links.
 
     Args:
         run: The row.
@@ -94,7 +94,7 @@ def run_plan(run: Run, profile: FrameworkProfile, fast_domain: int) -> RunPlan:
     micro_batch = run.micro_batch
     if run.global_batch is not None and run.global_batch % (dp * micro_batch):
         raise AxisError(
-            f"global_batch % (dp · micro_batch) must be 0, but {run.global_batch} % ({dp} · {micro_batch}) isn't"
+            f"global_batch % (dp · micro_batch) must be 0, but got {run.global_batch}, {dp} and {micro_batch}"
         )
     sharding = _sharding(run)
     recompute, modules, layers = _recompute(run, profile)

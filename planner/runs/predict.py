@@ -51,7 +51,9 @@ def predict_runs(runs: Sequence[Run], calibration: Calibration) -> tuple[Predict
     for index, run in enumerate(runs):
         try:
             job, reason = run_job(run, calibration)
-            plan = run_plan(run, job.framework, job.cluster.filled_levels[0].extent if job.cluster.levels else 1)
+            plan = run_plan(
+                run, job.framework, job.cluster.filled_levels[0].extent if job.cluster.levels else 1
+            )
         except MeshwrightError as error:
             predictions[index] = Prediction(run.run_id, reason=str(error))
             continue
@@ -86,8 +88,8 @@ def _prediction(costs: Costs, row: int, task: _Task) -> Prediction:
 def peak_on_basis(costs: Costs, basis: str) -> FloatColumn:
     """Peak bytes of the fullest device as a source measured it.
 
-    `nvidia-smi` sees the context and what the allocator reserves; `reserved` and unknown ways of measuring count what
-    the allocator reserves; the others what it has handed out.
+    `nvidia-smi` sees the context and what the allocator reserves; `reserved` and unknown ways of measuring
+    count what the allocator reserves; the others what it has handed out.
     """
     memory = costs.memory
     if basis in ("", "nvidia-smi"):

@@ -49,10 +49,10 @@ def capacities_gib() -> dict[str, float]:
 
 
 def fit_scores(rows: Iterable[tuple[Run, float | None]]) -> tuple[FitScore, FitScore]:
-    """Scores of (run, predicted GiB) rows: sources that confirm their out-of-memory failures, and sources that don't.
+    """Scores of (run, predicted GiB) rows: sources that confirm out-of-memory failures, and the others.
 
-    A source that has ever reported a failure without saying why may have crashed for another reason, so its false-fit
-    rate is an upper bound.
+    A source that has ever reported a failure without saying why may have crashed for another reason, so its
+    false-fit rate is an upper bound.
     """
     known = [
         (run, memory) for run, memory in rows if memory is not None and run.accelerator in capacities_gib()

@@ -44,7 +44,7 @@ class RankScore:
 
 
 def kendall_tau_b(predicted: Sequence[float], measured: Sequence[float]) -> float:
-    """Kendall's rank correlation with ties (τ-b): (concordant - discordant) / √(untied in x · untied in y)."""
+    """Rank correlation with ties (Kendall's τ-b): (concordant - discordant) / √(untied in x · untied in y)."""
     signs = [_pair_signs(np.asarray(values, dtype=np.float64)) for values in (predicted, measured)]
     untied = np.sqrt(np.prod([np.count_nonzero(sign) for sign in signs], dtype=np.float64))
     return float((signs[0] * signs[1]).sum() / untied) if untied else 0.0
@@ -58,7 +58,7 @@ def _pair_signs(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def top_1_regret(predicted: Sequence[float], measured: Sequence[float]) -> float:
-    """How much slower than the best the plan predicted fastest was; ties are averaged, all missing chooses at random."""
+    """How much slower than the best plan the one predicted fastest was; ties for it are averaged."""
     guess, truth = np.asarray(predicted, dtype=np.float64), np.asarray(measured, dtype=np.float64)
     chosen = guess <= guess.min() * (1 + 1e-9)
     return float(truth[chosen].mean() / truth.min() - 1.0)
@@ -110,7 +110,9 @@ def macro_rank(sources: dict[str, RankScore]) -> RankScore | None:
     if not sources:
         return None
     scores = list(sources.values())
-    tau, regret, median = (
-        float(np.mean([getattr(s, name) for s in scores])) for name in ("tau", "regret", "median_regret")
-    )
-    return RankScore(sum(s.num_groups for s in scores), sum(s.num_plans for s in scores), tau, regret, median)
+
+    def mean(name: str) -> float:
+        return float(np.mean([getattr(score, name) for score in scores]))
+
+    groups, plans = sum(score.num_groups for score in scores), sum(score.num_plans for score in scores)
+    return RankScore(groups, plans, mean("tau"), mean("regret"), mean("median_regret"))
