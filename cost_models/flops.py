@@ -19,7 +19,7 @@ def forward_flops_per_token(architecture: Architecture, seq_len: int) -> float:
     total = 2.0 * hidden * architecture.vocab * (1 + len(architecture.mtp_layers))
     for layer in (*architecture.layers, *architecture.mtp_layers):
         count = layer_parameters(layer, hidden)
-        weights = count.total - layer.norm_params
+        weights = float(count.total - layer.norm_params)
         if isinstance(layer.mlp, MoeMlp):
             expert = block_parameters(layer.mlp, hidden).expert
             weights -= expert - expert * layer.mlp.top_k / layer.mlp.num_experts

@@ -6,9 +6,10 @@ from functools import cached_property
 import numpy as np
 
 from meshwright.cost_models import collectives, kernels
-from meshwright.cost_models.calibration import CollectiveRates, KernelRates
 from meshwright.cost_models.candidates import FloatColumn, IntColumn
+from meshwright.cost_models.collectives import CollectiveRates
 from meshwright.cost_models.job import Job
+from meshwright.cost_models.kernels import KernelRates
 
 OVERLAP_SLOWDOWN = 0.15
 """Compute lost while communication runs beside it: NCCL's channels take about 20 of an H100's 132 SMs."""

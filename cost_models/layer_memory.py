@@ -39,7 +39,7 @@ def layer_memory(job: Job, shapes: Shapes) -> LayerMemory:
     ]
     nothing = np.zeros(len(shapes))
 
-    def module_bytes(module: int) -> list[FloatColumn]:
+    def module_bytes(module: RecomputeModules) -> list[FloatColumn]:
         return [sum((part.modules.get(module, nothing) for part in pair), nothing) for pair in blocks]
 
     return LayerMemory(

@@ -69,4 +69,4 @@ def recomputed_module_time(times: LayerTimes, modules: int) -> FloatColumn:
     if modules & (RecomputeModules.MLP | RecomputeModules.MOE):
         modules &= ~RecomputeModules.MLP_ACT  # contained in them
     chosen = [index for index, module in enumerate(MODULES) if modules & module]
-    return times.module_forward[chosen].sum(axis=0)
+    return np.asarray(times.module_forward[chosen].sum(axis=0))

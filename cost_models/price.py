@@ -18,7 +18,6 @@ from meshwright.cost_models.stage_costs import StageCosts, StageModel, stage_cos
 from meshwright.cost_models.terms import NUM_LAYER_TERMS, LayerTerm
 
 
-
 class StepTerm(IntEnum):
     """What a step's time is made of; the terms add up to the step time."""
 
@@ -131,10 +130,10 @@ def stage_work(job: Job, stages: StageCosts, problem: IntColumn) -> StageWork:
 def owned_parameters(job: Job, candidates: Candidates, stages: StageCosts, problem: IntColumn) -> FloatColumn:
     """(num_candidates,) parameters whose optimizer states the fullest device holds."""
     if job.workload.trains_adapters:
-        return stages.adapter_parameters.max(axis=1)[problem]
+        return np.asarray(stages.adapter_parameters.max(axis=1)[problem])
     extents = shard_extents(candidates)
     dense = stages.dense_parameters.max(axis=1)[problem] / extents.optimizer[:, 0]
-    return dense + stages.expert_parameters.max(axis=1)[problem] / extents.expert_optimizer[:, 0]
+    return np.asarray(dense + stages.expert_parameters.max(axis=1)[problem] / extents.expert_optimizer[:, 0])
 
 
 __all__ = ["Costs", "DataParallelTime", "LayerTerm", "StepTerm", "price"]

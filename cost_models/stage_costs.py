@@ -120,7 +120,7 @@ class StageModel:
 
     def per_stage(self, by_kind: TermTable) -> StageTable:
         """Adds up a (num_kinds, num_shapes) quantity over the layers of every stage."""
-        return np.einsum("vrk,kv->vr", self.layer_counts, by_kind[:, self.problems.shape])
+        return np.asarray(np.einsum("vrk,kv->vr", self.layer_counts, by_kind[:, self.problems.shape]))
 
     @cached_property
     def repeated_share(self) -> StageTable:
@@ -204,7 +204,7 @@ def stage_activation_bytes(model: StageModel) -> StageTable:
     repeated = model.repeated_share
     layers = model.layer_counts.sum(axis=2)
     boundaries = model.memory.boundary[model.problems.shape, None] * layers
-    return model.by_modules("bytes") * (1.0 - repeated) + boundaries * repeated
+    return np.asarray(model.by_modules("bytes") * (1.0 - repeated) + boundaries * repeated)
 
 
 def stage_working_bytes(model: StageModel) -> StageTable:
@@ -216,4 +216,4 @@ def stage_working_bytes(model: StageModel) -> StageTable:
     whole = np.max(present * model.memory.saved[:, shape].T[:, None, :], axis=2)
     again = np.where((repeated > 0) | selected[:, None], whole, 0.0)
     has_output = model.problems.layouts.has_output[model.problems.layout]
-    return np.maximum(peak + again, has_output * model.memory.logits[shape, None])
+    return np.asarray(np.maximum(peak + again, has_output * model.memory.logits[shape, None]))

@@ -13,7 +13,14 @@ from meshwright.cost_models.spending import cost_usd, energy_j
 from meshwright.planner.assemble import PricedRow, to_plans
 from meshwright.planner.neighbours import changes
 from meshwright.planner.problem import Problem
-from meshwright.planner.results import ClusterSummary, ModelSummary, Plan, PlanSet, SearchAccount, WorkloadSummary
+from meshwright.planner.results import (
+    ClusterSummary,
+    ModelSummary,
+    Plan,
+    PlanSet,
+    SearchAccount,
+    WorkloadSummary,
+)
 from meshwright.planner.search import Found, Progress, search
 from meshwright.planner.shortfall import shortfall
 from meshwright.solvers.pareto import non_dominated
@@ -54,7 +61,9 @@ def answer(problems: Sequence[Problem], top: int, progress: Progress | None = No
         constraints=tuple(demand.text for demand in problems[0].constraints.demands),
         plans=plans,
         pareto=_front(feasible),
-        lower_bound_s=min((float(result.balanced_s) for result in found if np.isfinite(result.balanced_s)), default=0.0),
+        lower_bound_s=min(
+            (float(result.balanced_s) for result in found if np.isfinite(result.balanced_s)), default=0.0
+        ),
         proven_optimal=bool(plans),
         account=_account(found),
         assumptions=assumptions(problems[0]),
@@ -88,7 +97,9 @@ def _mesh_key(found: Found) -> IntColumn:
 
 def _objective(row: PricedRow) -> float:
     time_s, cluster = np.array([row.step_time_s]), row.problem.job.cluster
-    spent = {"time": time_s, "cost": cost_usd(cluster, time_s), "energy": energy_j(cluster, time_s)}[row.problem.objective]
+    spent = {"time": time_s, "cost": cost_usd(cluster, time_s), "energy": energy_j(cluster, time_s)}[
+        row.problem.objective
+    ]
     return float((time_s if spent is None else spent)[0])
 
 

@@ -159,5 +159,7 @@ def compare(
 def _single(problems: tuple[Problem, ...]) -> Problem:
     if len(problems) > 1:
         names = ", ".join(problem.job.cluster.name for problem in problems)
-        raise AxisError(f"one plan runs on one pool, but the cluster has several: {names}; give a file with one")
+        raise AxisError(
+            f"one plan runs on one pool, but the cluster has several: {names}; give a file with one"
+        )
     return problems[0]

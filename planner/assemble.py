@@ -5,7 +5,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from meshwright.cost_models.candidates import SCHEDULE_NAMES, Candidates, Recompute, RecomputeModules, Schedule, Sharding
+from meshwright.cost_models.candidates import (
+    SCHEDULE_NAMES,
+    Candidates,
+    Recompute,
+    RecomputeModules,
+    Schedule,
+    Sharding,
+)
 from meshwright.cost_models.cluster import Cluster
 from meshwright.cost_models.flops import step_flops
 from meshwright.cost_models.memory import expert_data_ranks
@@ -13,8 +20,8 @@ from meshwright.cost_models.price import Costs, StepTerm
 from meshwright.cost_models.spending import cost_usd, energy_j
 from meshwright.cost_models.stages import layers_per_chunk, stage_layout
 from meshwright.planner.problem import Problem
-from meshwright.planner.rules import runs_on
 from meshwright.planner.results import MemoryClasses, Plan, PlanAxes, RankLayout, StageReport, StepBreakdown
+from meshwright.planner.rules import runs_on
 
 GIB = 2.0**30
 MEMORY_CLASSES = tuple(MemoryClasses.model_fields)
@@ -65,10 +72,12 @@ def to_plan(priced: PricedRow, rank: int) -> Plan:
 
 def to_plans(rows: Sequence[PricedRow]) -> tuple[Plan, ...]:
     """The typed plans of priced rows, ranked in their order."""
-    launchers = {}
+    launchers: dict[int, tuple[str, ...]] = {}
     for problem in {id(row.problem): row.problem for row in rows}.values():
         own = [index for index, row in enumerate(rows) if row.problem is problem]
-        table = Candidates.concatenate([rows[index].candidates[rows[index].row : rows[index].row + 1] for index in own])
+        table = Candidates.concatenate(
+            [rows[index].candidates[rows[index].row : rows[index].row + 1] for index in own]
+        )
         launchers |= dict(zip(own, runs_on(problem.job, table), strict=True))
     return tuple(_plan(row, index + 1, launchers[index]) for index, row in enumerate(rows))
 
@@ -198,7 +207,9 @@ def reasons(priced: PricedRow, stages: tuple[StageReport, ...], layout: RankLayo
     places = [f"{axis}={layout.size[axis]} over {link}" for axis, link in layout.link.items()]
     if places:
         said.append(f"groups: {', '.join(places)}")
-    waiting = [(term, float(priced.costs.terms[term, priced.row])) for term in (*COMMUNICATION, StepTerm.BUBBLE)]
+    waiting = [
+        (term, float(priced.costs.terms[term, priced.row])) for term in (*COMMUNICATION, StepTerm.BUBBLE)
+    ]
     total = sum(seconds for _, seconds in waiting)
     if total > 0:
         most = max(waiting, key=lambda item: item[1])[0]

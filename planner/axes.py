@@ -5,6 +5,7 @@ import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -44,7 +45,7 @@ ALIASES = {
     "context_parallel": "cp",
     "expert_parallel": "ep",
 }
-_COMPARISONS: Mapping[str, Callable[[object, object], BoolColumn]] = {
+_COMPARISONS: Mapping[str, Callable[[Any, Any], Any]] = {
     "<=": operator.le,
     ">=": operator.ge,
     "==": operator.eq,
@@ -141,7 +142,9 @@ def _named_value(axis: str, word: str) -> int:
     if axis == "sequence_parallel":
         word = {"1": "on", "0": "off"}.get(word, spoken.get(word, word))
     if axis == "sharding":
-        word = {"0": "none", "1": "zero1", "2": "zero2", "3": "zero3", "fsdp": "zero3"}.get(word.removeprefix("zero-"), word)
+        word = {"0": "none", "1": "zero1", "2": "zero2", "3": "zero3", "fsdp": "zero3"}.get(
+            word.removeprefix("zero-"), word
+        )
     if word not in NAMED_VALUES[axis]:
         raise AxisError(f"{axis} is one of {', '.join(NAMED_VALUES[axis])}, but got {word!r}")
     return NAMED_VALUES[axis][word]
@@ -161,7 +164,10 @@ def _module_bits(word: str) -> int:
 def value_text(axis: str, value: int) -> str:
     """How a column value is written."""
     if axis == "recompute_modules":
-        return "+".join(module.name.lower() for module in RecomputeModules if module.name and value & module) or "none"
+        return (
+            "+".join(module.name.lower() for module in RecomputeModules if module.name and value & module)
+            or "none"
+        )
     if axis in NAMED_VALUES:
         return {number: name for name, number in NAMED_VALUES[axis].items()}[int(value)]
     return str(int(value))

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Mapping, Sequence
 
-
 from meshwright.cost_models.candidates import Candidates
 from meshwright.cost_models.floor import floor_prices
 from meshwright.cost_models.price import price
@@ -39,7 +38,8 @@ def plan_row(problem: Problem, plan: PlanLike) -> Candidates:
 
 
 def _axis_values(given: Mapping[str, object]) -> dict[str, int]:
-    values, problems = {}, []
+    values: dict[str, int] = {}
+    problems: list[str] = []
     for name, value in given.items():
         text = "+".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
         try:
@@ -145,5 +145,3 @@ def compare_rows(problem: Problem, rows: Sequence[Candidates]) -> Comparison:
     """Several plans side by side, in the order given."""
     plans = tuple(evaluate_row(problem, row, rank).plan for rank, row in enumerate(rows, start=1))
     return Comparison(plans=plans, term_deltas_s=tuple(term_deltas(plan, plans[0]) for plan in plans))
-
-

@@ -101,4 +101,6 @@ def check_precision(job: Job) -> None:
     accelerator, precision = job.cluster.accelerator, job.workload.precision
     if precision not in accelerator.peak_flops:
         known = ", ".join(sorted(accelerator.peak_flops))
-        raise WorkloadError(f"{accelerator.name} has no matrix units for {precision!r}; its data sheet gives {known}")
+        raise WorkloadError(
+            f"{accelerator.name} has no matrix units for {precision!r}; its data sheet gives {known}"
+        )

@@ -21,7 +21,9 @@ def neighbours(problem: Problem, plan: Candidates) -> list[tuple[str, Candidates
         (axis, value, single_plan(problem, _rederived(values, axis, value)))
         for axis, value in _single_changes(problem, values)
     ]
-    legal = obeys(all_rules(problem.job, problem.constraints), Candidates.concatenate([row for _, _, row in found]))
+    legal = obeys(
+        all_rules(problem.job, problem.constraints), Candidates.concatenate([row for _, _, row in found])
+    )
     return [
         (f"{axis}={value_text(axis, value)} instead of {value_text(axis, values[axis])}", row)
         for (axis, value, row), allowed in zip(found, legal, strict=True)

@@ -53,7 +53,9 @@ def check_workload(workload: Workload, objective: str = "time") -> None:
     problems += _unknown("task", workload.task, TASKS)
     problems += _unknown("objective", objective, OBJECTIVES)
     if not 1.0 <= workload.moe_imbalance <= 1e3:
-        problems.append(f"1 <= moe_imbalance <= 1000 must hold, but got moe_imbalance={workload.moe_imbalance}")
+        problems.append(
+            f"1 <= moe_imbalance <= 1000 must hold, but got moe_imbalance={workload.moe_imbalance}"
+        )
     if problems:
         raise WorkloadError(problems)
 

@@ -23,7 +23,9 @@ class PlanAxes(_Record):
     cp: PositiveInt = Field(description="context-parallel ranks")
     ep: PositiveInt = Field(description="expert-parallel ranks, inside dp·cp·tp")
     etp: PositiveInt = Field(description="expert-tensor-parallel ranks")
-    sequence_parallel: bool = Field(description="whether norms and residuals are divided along the sequence over tp")
+    sequence_parallel: bool = Field(
+        description="whether norms and residuals are divided along the sequence over tp"
+    )
     sharding: Literal["none", "zero1", "zero2", "zero3", "hsdp"]
     shard_group: PositiveInt = Field(description="ranks that share one copy of the sharded states")
     micro_batch: PositiveInt = Field(description="sequences of one micro-batch and data-parallel rank")
@@ -47,7 +49,9 @@ class StepBreakdown(_Record):
     gradient_accumulation: Seconds
     pipeline_comm: Seconds
     bubble: Seconds
-    data_comm: Seconds = Field(description="exposed gradient reduction and parameter gathers, and what overlap slows")
+    data_comm: Seconds = Field(
+        description="exposed gradient reduction and parameter gathers, and what overlap slows"
+    )
     optimizer: Seconds
 
 
@@ -58,7 +62,9 @@ class MemoryClasses(_Record):
     gradients: Bytes
     optimizer: Bytes
     activations: Bytes
-    working: Bytes = Field(description="alive on top at the peak: one layer's gradients, logits, gathered parameters")
+    working: Bytes = Field(
+        description="alive on top at the peak: one layer's gradients, logits, gathered parameters"
+    )
     context: Bytes = Field(description="outside the allocator")
     fragmentation: Bytes
 
@@ -99,14 +105,20 @@ class Plan(_Record):
     step_time_s: Annotated[float, Field(gt=0)]
     tokens_per_s: Annotated[float, Field(gt=0)]
     tokens_per_s_per_device: Annotated[float, Field(gt=0)]
-    mfu: NonNegativeFloat = Field(description="model FLOPs (attention halved for causality) over time and dense peak")
+    mfu: NonNegativeFloat = Field(
+        description="model FLOPs (attention halved for causality) over time and dense peak"
+    )
     peak_memory_bytes: tuple[float, ...] = Field(description="peak of each pipeline stage")
     memory_capacity_bytes: Bytes
-    memory_headroom_bytes: float = Field(description="capacity minus the fullest stage's peak; negative if it overflows")
+    memory_headroom_bytes: float = Field(
+        description="capacity minus the fullest stage's peak; negative if it overflows"
+    )
     fits: bool
     stages: tuple[StageReport, ...]
     breakdown: StepBreakdown
-    lower_bound_s: Seconds = Field(description="no plan is faster under the same model: compute alone, evenly spread")
+    lower_bound_s: Seconds = Field(
+        description="no plan is faster under the same model: compute alone, evenly spread"
+    )
     gap: NonNegativeFloat = Field(description="step time over lower bound, minus 1")
     energy_j: NonNegativeFloat | None = Field(description="joules a step at the power limit")
     cost_usd: NonNegativeFloat | None = Field(description="US dollars a step")
@@ -200,7 +212,9 @@ class PlanSet(_Record):
         description="plans that no kept plan beats on step time, memory headroom, devices, money and energy at once"
     )
     lower_bound_s: Seconds
-    proven_optimal: bool = Field(description="whether every other plan of the space was priced, excluded or bounded away")
+    proven_optimal: bool = Field(
+        description="whether every other plan of the space was priced, excluded or bounded away"
+    )
     account: SearchAccount
     assumptions: tuple[str, ...]
     shortfall: Shortfall | None = None
@@ -238,13 +252,13 @@ def json_schema() -> dict[str, object]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **PlanSet.model_json_schema()}
 
 
-
-
 class Evaluation(_Record):
     """A given plan, priced."""
 
     plan: Plan
-    violations: tuple[str, ...] = Field(description="rules of the framework and the model that the plan breaks")
+    violations: tuple[str, ...] = Field(
+        description="rules of the framework and the model that the plan breaks"
+    )
 
 
 class Change(_Record):
@@ -263,10 +277,14 @@ class WhyNot(_Record):
     text: str
     verdict: str
     violations: tuple[str, ...]
-    plan: Plan | None = Field(description="the plan priced; None if it breaks the mesh or the batch")
-    slower_by: float | None = Field(description="step time over the best plan's, minus 1")
+    plan: Plan | None = Field(
+        default=None, description="the plan priced; None if it breaks the mesh or the batch"
+    )
+    slower_by: float | None = Field(default=None, description="step time over the best plan's, minus 1")
     overflow_bytes: Bytes = 0.0
-    term_deltas_s: dict[str, float] = Field(default_factory=dict, description="seconds by term, against the best plan")
+    term_deltas_s: dict[str, float] = Field(
+        default_factory=dict, description="seconds by term, against the best plan"
+    )
 
 
 class Explanation(_Record):

@@ -18,7 +18,7 @@ KEEP = 32
 """Plans (up to their sharding) that are certainly kept."""
 SLACK = 0.15
 """All plans at most this much slower than the last of them are kept too: the front and the alternatives need them."""
-BATCH_ROWS = 1 << 12
+BATCH_ROWS = 4096
 Progress = Callable[[int], None]
 """Called with the number of tables that were looked at."""
 
@@ -80,8 +80,8 @@ def search(problem: Problem, progress: Progress | None = None) -> Found:
         slack=SLACK,
         batch_rows=BATCH_ROWS,
     )
-    feasible = ranking.rows is not None
-    candidates = _fastest_first(problem, space, ranking.rows) if feasible else _nearest(problem, space, tally)
+    found = ranking.rows
+    candidates = _nearest(problem, space, tally) if found is None else _fastest_first(problem, space, found)
     seen = sum(tally.excluded.values()) + tally.did_not_fit + pricing.priced
     account = Account(
         total=tally.total,
@@ -92,7 +92,7 @@ def search(problem: Problem, progress: Progress | None = None) -> Found:
         seconds=time.perf_counter() - started,
     )
     costs = price(problem.job, candidates) if len(candidates) else None
-    return Found(problem, feasible, candidates, costs, account, pricing.balanced_s)
+    return Found(problem, found is not None, candidates, costs, account, pricing.balanced_s)
 
 
 def fits(problem: Problem, costs: Costs) -> BoolColumn:
@@ -129,6 +129,7 @@ class _Pricing:
             self.tally.remember(sharded[~fit], costs.peak_memory_bytes[~fit])
             np.minimum.at(best, rows[fit], costs.step_time_s[fit])
         return best
+
 
 def _fastest_first(problem: Problem, space: Space, plans: Candidates) -> Candidates:
     """Kept plans with every sharding that fits; among equals the one with more memory to spare first."""

@@ -30,7 +30,9 @@ def shortfall(found: Sequence[Found]) -> Shortfall:
     result = min(placed, key=_least_bytes)
     if result.costs is None:
         raise WorkloadError(_no_plan(found))
-    nearest = to_plan(PricedRow(result.problem, result.candidates, result.costs, 0, result.balanced_s), rank=1)
+    nearest = to_plan(
+        PricedRow(result.problem, result.candidates, result.costs, 0, result.balanced_s), rank=1
+    )
     overflow = _least_bytes(result) - result.problem.memory_limit_bytes
     fullest = max(nearest.stages, key=lambda stage: stage.peak_memory_bytes)
     shares = sorted(fullest.memory, key=lambda item: -item[1])[:3]
@@ -39,7 +41,12 @@ def shortfall(found: Sequence[Found]) -> Shortfall:
         f"needs {fullest.peak_memory_bytes / GIB:.1f} of {result.problem.memory_limit_bytes / GIB:.1f} GiB"
         f" on stage {fullest.stage}: {said}"
     )
-    return Shortfall(nearest=nearest, overflow_bytes=max(overflow, 0.0), message=message, remedies=_remedies(result.problem))
+    return Shortfall(
+        nearest=nearest,
+        overflow_bytes=max(overflow, 0.0),
+        message=message,
+        remedies=_remedies(result.problem),
+    )
 
 
 def _least_bytes(result: Found) -> float:
@@ -58,7 +65,9 @@ def _no_plan(found: Sequence[Found]) -> str:
 
 
 def _remedies(problem: Problem) -> tuple[Remedy, ...]:
-    return tuple(remedy for remedy in (_tried(change, other) for change, other in _changes(problem)) if remedy)
+    return tuple(
+        remedy for remedy in (_tried(change, other) for change, other in _changes(problem)) if remedy
+    )
 
 
 def _tried(change: str, problem: Problem | None) -> Remedy | None:

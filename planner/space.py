@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from math import ceil, prod
+from typing import Any
 
 import numpy as np
 
@@ -122,14 +123,18 @@ class Space:
         table = _table(np.array(rows, dtype=np.int64).reshape(-1, 4))
         return table[np.argsort(self._promise(table), kind="stable")]
 
-    def _promise(self, meshes: Candidates) -> np.ndarray:
+    def _promise(self, meshes: Candidates) -> FloatColumn:
         """Lower is better: close to the least model parallelism that holds the weights, inside the fastest links."""
         job = self.problem.job
-        states = total_parameters(job.architecture) * (job.framework.states.parameter + job.framework.states.gradient)
+        states = total_parameters(job.architecture) * (
+            job.framework.states.parameter + job.framework.states.gradient
+        )
         needed = max(states / job.cluster.accelerator.memory_bytes, 1.0)
         model_parallel = meshes.tp * meshes.pp * meshes.cp
-        crosses = meshes.tp * meshes.cp > job.cluster.levels[0].extent if job.cluster.levels else meshes.tp > 1
-        return np.abs(np.log2(model_parallel / needed)) + 100.0 * crosses
+        crosses = (
+            meshes.tp * meshes.cp > job.cluster.levels[0].extent if job.cluster.levels else meshes.tp > 1
+        )
+        return np.asarray(np.abs(np.log2(model_parallel / needed)) + 100.0 * crosses)
 
     def _expert_options(self) -> Options:
         experts = self.problem.job.architecture.num_experts
@@ -142,7 +147,9 @@ class Space:
         sizes = divisors(self.problem.job.workload.global_batch, MAX_MICRO_BATCH)
         fixed = self.problem.constraints.fixed("micro_batch")
         sizes = sorted({*sizes, fixed} if fixed else sizes)
-        return Options(("micro_batch",), tuple((n,) for n in self.problem.constraints.allowed("micro_batch", sizes)))
+        return Options(
+            ("micro_batch",), tuple((n,) for n in self.problem.constraints.allowed("micro_batch", sizes))
+        )
 
     def _schedule_options(self) -> Options:
         chunks = range(2, min(MAX_CHUNKS, self.problem.job.architecture.num_layers) + 1)
@@ -158,7 +165,11 @@ class Space:
         fixed = self.problem.constraints.fixed("recompute_layers")
         eighths = range(1, RECOMPUTE_STEPS + 1)
         # Negative: eighths of the stage's layers, known only once pp is.
-        rows += [(int(Recompute.FULL), 0, -step) for step in eighths] if not fixed else [(int(Recompute.FULL), 0, fixed)]
+        rows += (
+            [(int(Recompute.FULL), 0, -step) for step in eighths]
+            if not fixed
+            else [(int(Recompute.FULL), 0, fixed)]
+        )
         named = self._allowed(("recompute", "recompute_modules"), [row[:2] for row in rows])
         return Options(axes, tuple(row for row in rows if row[:2] in named))
 
@@ -166,14 +177,18 @@ class Space:
         devices, offered = self.problem.job.cluster.num_devices, self.problem.job.framework.shardings
         # Zero: the whole data-parallel group, known only once dp and cp are.
         rows = [(int(Sharding.NONE), 1)]
-        rows += [(int(s), 0) for s in (Sharding.ZERO1, Sharding.ZERO2, Sharding.ZERO3) if s.name.lower() in offered]
+        rows += [
+            (int(s), 0) for s in (Sharding.ZERO1, Sharding.ZERO2, Sharding.ZERO3) if s.name.lower() in offered
+        ]
         if Sharding.HSDP.name.lower() in offered:
             rows += [(int(Sharding.HSDP), group) for group in divisors(devices, devices // 2) if group > 1]
         return Options(("sharding", "shard_group"), self._allowed(("sharding",), rows))
 
     def _allowed(self, axes: Sequence[str], rows: Sequence[tuple[int, ...]]) -> tuple[tuple[int, ...], ...]:
         demands = self.problem.constraints
-        return tuple(r for r in rows if all(demands.allowed(axis, [v]) for axis, v in zip(axes, r, strict=False)))
+        return tuple(
+            r for r in rows if all(demands.allowed(axis, [v]) for axis, v in zip(axes, r, strict=False))
+        )
 
     def grow(self, tally: Tally) -> Iterator[Candidates]:
         """Tables of all plans that obey the rules, without their sharding, about `MAX_ROWS` rows each.
@@ -242,7 +257,7 @@ class Space:
         return table, rows
 
 
-def _table(meshes: np.ndarray) -> Candidates:
+def _table(meshes: IntColumn) -> Candidates:
     one, none = np.ones(len(meshes), dtype=np.int64), np.zeros(len(meshes), dtype=np.int64)
     dp, tp, pp, cp = meshes.T.copy()
     return Candidates(
@@ -258,7 +273,7 @@ def _crossed(
     """Every row of a table with every option of a step, and the row that each came from."""
     rows = np.repeat(np.arange(len(table)), len(step))
     options = np.array(step.rows, dtype=np.int64).reshape(len(step), len(step.axes))
-    columns = {axis: np.tile(options[:, index], len(table)) for index, axis in enumerate(step.axes)}
+    columns: dict[str, Any] = {axis: np.tile(options[:, n], len(table)) for n, axis in enumerate(step.axes)}
     if "sequence_parallel" in columns:
         columns["sequence_parallel"] = columns["sequence_parallel"].astype(np.bool_)
     grown, repeated = _resolved(replace(table[rows], **columns), problem, step.axes)
@@ -281,7 +296,9 @@ def _resolved(table: Candidates, problem: Problem, axes: Sequence[str]) -> tuple
         repeated = (eighths > 1) & (k == -(-layers * (eighths - 1) // RECOMPUTE_STEPS))
         return replace(table, recompute_layers=k), repeated
     if "shard_group" in axes:
-        return replace(table, shard_group=np.where(table.shard_group == 0, table.dp * table.cp, table.shard_group)), repeated
+        return replace(
+            table, shard_group=np.where(table.shard_group == 0, table.dp * table.cp, table.shard_group)
+        ), repeated
     return table, repeated
 
 
@@ -316,7 +333,9 @@ def single_plan(problem: Problem, values: dict[str, int]) -> Candidates:
     modules = axes.setdefault("recompute_modules", 0)
     axes.setdefault("recompute", int(Recompute.SELECTIVE if modules else Recompute.NONE))
     if axes["recompute"] == Recompute.SELECTIVE and not modules:
-        axes["recompute_modules"] = axis_value("recompute_modules", (*problem.job.framework.selective_modules, "core_attn")[0])
+        axes["recompute_modules"] = axis_value(
+            "recompute_modules", (*problem.job.framework.selective_modules, "core_attn")[0]
+        )
     per_stage = ceil(problem.job.architecture.num_layers / axes["pp"])
     axes.setdefault("recompute_layers", per_stage if axes["recompute"] == Recompute.FULL else 0)
     columns = {name: np.array([axes[name]]) for name in (f.name for f in fields(Candidates))}
@@ -328,7 +347,9 @@ def _default_sharding(problem: Problem, ranks: int) -> int:
     offered = problem.job.framework.shardings
     if ranks == 1:
         return int(Sharding.NONE)
-    return int(next((Sharding[s.upper()] for s in ("zero1", "zero3", *offered) if s in offered), Sharding.NONE))
+    return int(
+        next((Sharding[s.upper()] for s in ("zero1", "zero3", *offered) if s in offered), Sharding.NONE)
+    )
 
 
 def _default_group(sharding: int, ranks: int, problem: Problem) -> int:
@@ -336,5 +357,3 @@ def _default_group(sharding: int, ranks: int, problem: Problem) -> int:
         return 1
     inside_node = max(problem.job.cluster.devices_per_node, 2)
     return min(inside_node, ranks) if sharding == Sharding.HSDP else ranks
-
-
