@@ -1,0 +1,79 @@
+"""The command line `meshwright`: one group of commands, and what every failure turns into.
+
+Exit codes: 0 answered, 1 nothing is feasible, 2 unusable input, 130 interrupted, 141 nobody reads stdout.
+Nothing but Typer is imported before a command runs, so that `--help` and completion are quick.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+import meshwright
+from meshwright.cli import catalog, questions, schema, validate
+from meshwright.cli.output import abandon_stdout
+from meshwright.errors import InputError, MeshwrightError
+
+BAD_INPUT = 2
+READER_GONE = 141
+"""128 + SIGPIPE, as shells report it."""
+
+
+@contextmanager
+def failures_reported() -> Iterator[None]:
+    """Turns errors into one block on stderr and an exit code; bugs keep their traceback.
+
+    Raises:
+        typer.Exit: Instead of the errors that users can cause.
+    """
+    try:
+        yield
+    except BrokenPipeError:
+        abandon_stdout()
+        raise typer.Exit(READER_GONE) from None
+    except MeshwrightError as error:
+        from meshwright.cli.render.problems import show_problems
+
+        show_problems(error.problems if isinstance(error, InputError) else (str(error),))
+        raise typer.Exit(BAD_INPUT) from None
+
+
+class Commands(TyperGroup):
+    """All commands, under one rule for failures."""
+
+    def invoke(self, ctx: Any) -> Any:  # the context's class differs between releases of Typer
+        """Runs a command."""
+        with failures_reported():
+            return super().invoke(ctx)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"meshwright {meshwright.__version__}")
+        raise typer.Exit
+
+
+app = typer.Typer(
+    cls=Commands, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)  # fmt: skip
+
+
+@app.callback()
+def meshwright_command(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and leave.")
+    ] = False,
+) -> None:
+    """Finds the fastest ways to train a model on a cluster, and says why."""
+
+
+app.command()(questions.plan)
+app.command()(questions.evaluate)
+app.command()(questions.explain)
+app.command()(questions.compare)
+app.command("catalog")(catalog.catalog)
+app.command("schema")(schema.schema)
+app.command("validate")(validate.validate)

@@ -1,0 +1,1 @@
+"""All that is drawn: the only package that imports Rich. Typed answers in, renderables out."""

@@ -1,0 +1,156 @@
+"""The ranked table: one plan a line, as wide as the terminal allows, never wrapped and never cut."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from rich import box
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.measure import Measurement
+from rich.table import Table
+from rich.text import Text
+
+from meshwright.cli.render import numbers, words
+from meshwright.planner.results import Plan
+
+TIGHT = 0.95
+"""Memory beyond this share of the capacity is marked."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of the table.
+
+    Attributes:
+        name: What it is called in sentences.
+        heading: Two lines at most.
+        cell: What it says of a plan.
+        is_axis: Whether it is an axis, which may leave the table where all plans agree on it.
+        left: Whether words rather than numbers stand in it.
+    """
+
+    name: str
+    heading: str
+    cell: Callable[[Plan], str]
+    is_axis: bool = True
+    left: bool = False
+
+
+@dataclass(frozen=True)
+class PlanTable:
+    """Plans one a line; where they are ranked, the first is marked."""
+
+    plans: Sequence[Plan]
+    ranked: bool = True
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """The roomiest of the layouts that fits the width."""
+        layouts, unbounded = self._layouts(), options.update(max_width=10_000)
+        said, table = next(
+            (
+                layout
+                for layout in layouts
+                if Measurement.get(console, unbounded, layout[1]).maximum <= options.max_width
+            ),
+            layouts[-1],
+        )
+        if said:
+            yield Text(f"all plans: {said}", style="label")
+        yield table
+
+    def _layouts(self) -> list[tuple[str, Table]]:
+        """(what all plans agree on, table), the roomiest first."""
+        long, short = self._columns(short=False), self._columns(short=True)
+        constant = [column for column in long if column.is_axis and self._agree_on(column)]
+        said = " ".join(f"{column.name}={column.cell(self.plans[0])}" for column in constant)
+        kept = [column for column in short if column.name not in {column.name for column in constant}]
+        least = [column for column in kept if column.name not in ("gap", "speed")]
+        whole = [("", self._table(long, 2)), ("", self._table(long, 1)), ("", self._table(short, 1))]
+        return [*whole, (said, self._table(kept, 1)), (said, self._table(least, 1))]
+
+    def _columns(self, *, short: bool) -> list[Column]:
+        place = _rank() if self.ranked else ()
+        return [
+            *place,
+            *_mesh(self.plans, short=short),
+            *_habits(short=short),
+            *_results(self.plans, short=short),
+        ]
+
+    def _agree_on(self, column: Column) -> bool:
+        return len({column.cell(plan) for plan in self.plans}) == 1
+
+    def _table(self, columns: Sequence[Column], padding: int) -> Table:
+        table = Table(
+            box=box.SIMPLE_HEAD, show_edge=False, padding=(0, padding - 1, 0, 0), header_style="label"
+        )
+        for column in columns:
+            table.add_column(column.heading, justify="left" if column.left else "right", no_wrap=True)
+        for number, plan in enumerate(self.plans):
+            style = "best" if self.ranked and number == 0 else ""
+            table.add_row(*(_styled(column, plan) for column in columns), style=style)
+        return table
+
+
+def _styled(column: Column, plan: Plan) -> Text:
+    if column.name != "memory":
+        return Text(column.cell(plan))
+    used = max(plan.peak_memory_bytes) / plan.memory_capacity_bytes
+    return Text(column.cell(plan), style="bad" if not plan.fits else "tight" if used > TIGHT else "")
+
+
+def _rank() -> Iterator[Column]:
+    yield Column("rank", "#", lambda p: str(p.rank), is_axis=False)
+
+
+def _mesh(plans: Sequence[Plan], *, short: bool) -> Iterator[Column]:
+    if len({plan.cluster for plan in plans}) > 1:
+        yield Column("cluster", "cluster", lambda p: p.cluster, left=True)
+    if len({plan.num_devices for plan in plans}) > 1:
+        yield Column("GPUs", "GPUs", lambda p: str(p.num_devices))
+    degrees = ["tp", "pp", "vpp", "cp", *(["ep"] if any(plan.axes.ep > 1 for plan in plans) else []), "dp"]
+    for name in degrees:
+        yield Column(name, name, _degree(name))
+    yield Column("micro_batch", "mbs" if short else "micro\nbatch", _degree("micro_batch"))
+
+
+def _degree(axis: str) -> Callable[[Plan], str]:
+    return lambda plan: str(getattr(plan.axes, axis))
+
+
+def _habits(*, short: bool) -> Iterator[Column]:
+    yield Column("sharding", "shard" if short else "sharding", lambda p: words.sharding(p.axes), left=True)
+    yield Column(
+        "schedule", "sched" if short else "schedule", lambda p: words.schedule(p.axes, short=short), left=True
+    )
+    yield Column(
+        "recompute", "recomp" if short else "recompute", lambda p: words.recompute(p, short=short), left=True
+    )
+
+
+def _results(plans: Sequence[Plan], *, short: bool) -> Iterator[Column]:
+    slowest_s = max(plan.step_time_s for plan in plans)
+    unit = numbers.seconds(slowest_s).split()[1]
+    yield Column(
+        "step",
+        f"step\n{unit}",
+        lambda p: numbers.seconds_like(p.step_time_s, slowest_s).split()[0],
+        is_axis=False,
+    )
+    yield Column(
+        "speed",
+        "tok/s\n/GPU" if short else "tokens/s\n/GPU",
+        lambda p: numbers.count(p.tokens_per_s_per_device),
+        is_axis=False,
+    )
+    yield Column("MFU", "MFU", lambda p: numbers.percent(p.mfu), is_axis=False)
+    capacities = {plan.memory_capacity_bytes for plan in plans}
+    of = f"\nof {numbers.gib(capacities.pop())}" if len(capacities) == 1 else ""
+    yield Column(
+        "memory",
+        f"GiB{of}" if short else f"memory, GiB{of}",
+        lambda p: numbers.gib(max(p.peak_memory_bytes)),
+        is_axis=False,
+    )
+    yield Column("gap", "gap", lambda p: numbers.gap(p.gap), is_axis=False)
+    if not short and any(plan.num_variants for plan in plans):
+        yield Column("variants", "more on\nthis mesh", lambda p: numbers.count(p.num_variants), is_axis=False)
