@@ -1,0 +1,108 @@
+"""The ground that the zero-bubble generators share: passes placed one by one, waits filled with weight gradients."""
+
+from collections import deque
+
+from meshwright.cost_models.schedules.orders import OpKind, Orders, StageMap, orders_from_lists
+
+
+class Timelines:
+    """One timeline a device, filled from left to right; all stages alike, transfers free.
+
+    The times and the in-flight limit are per virtual stage. Weight gradients queue up behind their input gradients
+    and are placed when a device waits, or when it must free activations.
+
+    Args:
+        stages: Placement of the virtual stages.
+        num_micro_batches: Micro-batches of the step.
+        pass_s: F, B and W of one virtual stage.
+        limit: Activations that a device may hold, in micro-batches of one virtual stage.
+    """
+
+    def __init__(
+        self, stages: StageMap, num_micro_batches: int, pass_s: tuple[float, float, float], limit: int
+    ) -> None:
+        self.num_micro_batches = num_micro_batches
+        self.forward_s, self.backward_s, self.weight_s = pass_s
+        self.limit = limit
+        self.forward_end_s: list[list[float]] = [[] for _ in range(stages.num_stages)]
+        self.backward_end_s: list[list[float]] = [[] for _ in range(stages.num_stages)]
+        self.now_s = [0.0] * stages.num_devices
+        self.held = [0] * stages.num_devices
+        self.wait_s = [0.0] * stages.num_devices
+        self.longest_wait_s = 0.0
+        self._stages = stages
+        self._device = stages.device.tolist()
+        self._pending: list[deque[tuple[int, int]]] = [deque() for _ in range(stages.num_devices)]
+        self._ops: list[list[tuple[int, int, int]]] = [[] for _ in range(stages.num_devices)]
+
+    def orders(self) -> Orders:
+        """What was placed."""
+        return orders_from_lists(self._stages, self.num_micro_batches, self._ops)
+
+    def forward_ready_s(self, stage: int) -> float | None:
+        """When the input of the stage's next forward pass is there; None if it isn't placed yet."""
+        nth = len(self.forward_end_s[stage])
+        if stage == 0:
+            return 0.0
+        before = self.forward_end_s[stage - 1]
+        return before[nth] if nth < len(before) else None
+
+    def backward_ready_s(self, stage: int) -> float | None:
+        """When the gradient for the stage's next backward pass is there; None if it isn't placed yet."""
+        nth = len(self.backward_end_s[stage])
+        last = stage == len(self.forward_end_s) - 1
+        after = self.forward_end_s[stage] if last else self.backward_end_s[stage + 1]
+        return after[nth] if nth < len(after) else None
+
+    def place_forward(self, stage: int) -> None:
+        """The stage's next forward pass, as early as it can start."""
+        device, nth = self._device[stage], len(self.forward_end_s[stage])
+        ready_s = self.forward_ready_s(stage)
+        self.forward_end_s[stage].append(self._place(OpKind.FORWARD, nth, stage, ready_s, self.forward_s))
+        self.held[device] += 1
+
+    def place_backward(self, stage: int) -> None:
+        """The stage's next input gradient, as early as it can start; its weight gradient is pending from then on."""
+        nth = len(self.backward_end_s[stage])
+        ready_s = self.backward_ready_s(stage)
+        self.backward_end_s[stage].append(self._place(OpKind.BACKWARD_INPUT, nth, stage, ready_s, self.backward_s))
+        self._pending[self._device[stage]].append((nth, stage))
+
+    def has_pending(self, device: int) -> bool:
+        """Whether a weight gradient could run now."""
+        return bool(self._pending[device])
+
+    def place_weight(self, device: int) -> None:
+        """The weight gradient that has waited longest; frees its activations."""
+        nth, stage = self._pending[device].popleft()
+        self._place(OpKind.BACKWARD_WEIGHT, nth, stage, 0.0, self.weight_s)
+        self.held[device] -= 1
+
+    def place_weights(self, device: int) -> None:
+        """All weight gradients that are pending."""
+        while self._pending[device]:
+            self.place_weight(device)
+
+    def make_room(self, device: int) -> None:
+        """Places weight gradients until one more forward pass fits under the limit."""
+        while self.held[device] >= self.limit:
+            self.place_weight(device)
+
+    def fill(self, device: int, until_s: float) -> float:
+        """Places the weight gradients that fit whole before a time; returns the wait that is left."""
+        while self._pending[device] and self.now_s[device] + self.weight_s <= until_s:
+            self.place_weight(device)
+        return until_s - self.now_s[device]
+
+    def _place(self, kind: OpKind, nth: int, stage: int, ready_s: float | None, duration_s: float) -> float:
+        if ready_s is None:
+            raise ValueError(f"{kind.name} of micro-batch {nth} on stage {stage} was placed before what it needs")
+        device = self._device[stage]
+        start_s: float = max(self.now_s[device], ready_s)
+        # The wait before a device's first pass is not a bubble of the device's own.
+        if self._ops[device]:
+            self.wait_s[device] += start_s - self.now_s[device]
+            self.longest_wait_s = max(self.longest_wait_s, self.wait_s[device])
+        self.now_s[device] = start_s + duration_s
+        self._ops[device].append((int(kind), nth, stage))
+        return start_s + duration_s
