@@ -1,14 +1,16 @@
 """A calibration: fitted rates, with where they come from; the spec sheet alone where there is none."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Self
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Self, TypeVar
 
 from meshwright.cost_models.cluster import Accelerator, Cluster
 from meshwright.cost_models.collectives import CollectiveRates
 from meshwright.cost_models.kernels import KernelRates, spec_sheet_rates
+from meshwright.cost_models.training_rates import TrainingRates
 
 DEFAULT = "default"
+Rates = TypeVar("Rates")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,7 @@ class Calibration:
         name: What reports call it.
         kernels: Kernel rates by accelerator name, kind (`nvidia-hopper`) or `default`.
         collectives: Collective rates, by the same keys.
+        training: What a training step loses against both.
         provenance: What it was fitted on, by topic.
         residuals: How well it fits.
     """
@@ -53,6 +56,7 @@ class Calibration:
     name: str
     kernels: Mapping[str, KernelRates] = field(default_factory=dict)
     collectives: Mapping[str, CollectiveRates] = field(default_factory=dict)
+    training: TrainingRates = field(default_factory=TrainingRates)
     provenance: Mapping[str, str] = field(default_factory=dict)
     residuals: tuple[Residual, ...] = ()
 
@@ -62,15 +66,28 @@ class Calibration:
         return cls(name="spec-sheet")
 
     def kernel_rates(self, accelerator: Accelerator) -> KernelRates:
-        """Rates of its kernels: by its name, else its kind, else the default, else the spec sheet."""
-        for key in (accelerator.name, accelerator.kind, DEFAULT):
-            if key in self.kernels:
-                return self.kernels[key]
-        return spec_sheet_rates(accelerator)
+        """Rates of its kernels in training: by its name, else its kind, else the default, else the spec sheet."""
+        keys = (accelerator.name, accelerator.kind, DEFAULT)
+        alone = _first(self.kernels, keys) or spec_sheet_rates(accelerator)
+        sustained = self.training.sustained_fractions.get(accelerator.kind, self.training.sustained_fraction)
+        return replace(
+            alone,
+            sustained_fraction=alone.sustained_fraction * sustained,
+            memory_fraction=alone.memory_fraction * self.training.memory_fraction,
+        )
 
     def collective_rates(self, cluster: Cluster) -> CollectiveRates:
-        """Rates of its collectives: by accelerator name, else kind, else default, else the spec sheet."""
-        for key in (cluster.accelerator.name, cluster.accelerator.kind, DEFAULT):
-            if key in self.collectives:
-                return self.collectives[key]
-        return CollectiveRates()
+        """Rates of its collectives in training: by accelerator name, else kind, else default, else the spec sheet."""
+        keys = (cluster.accelerator.name, cluster.accelerator.kind, DEFAULT)
+        alone = _first(self.collectives, keys) or CollectiveRates()
+        shares = (self.training.fast_link_fraction, self.training.slow_link_fraction)
+        fractions = {
+            level.name: alone.bandwidth_fractions.get(level.name, alone.bandwidth_fraction) * shares[depth > 0]
+            for depth, level in enumerate(cluster.levels)
+        }
+        in_network = alone.in_network_fraction * shares[0]
+        return replace(alone, bandwidth_fractions=fractions, in_network_fraction=in_network)
+
+
+def _first(table: Mapping[str, Rates], keys: Sequence[str]) -> Rates | None:
+    return next((table[key] for key in keys if key in table), None)

@@ -10,9 +10,8 @@ from meshwright.cost_models.candidates import FloatColumn, IntColumn
 from meshwright.cost_models.collectives import CollectiveRates
 from meshwright.cost_models.job import Job
 from meshwright.cost_models.kernels import KernelRates
+from meshwright.cost_models.training_rates import TrainingRates
 
-OVERLAP_SLOWDOWN = 0.15
-"""Compute lost while communication runs beside it: NCCL's channels take about 20 of an H100's 132 SMs."""
 CAST_BYTES = 3.0
 """HBM traffic of quantising one 16-bit element to 8 bits: read 2 bytes, write 1."""
 
@@ -53,6 +52,11 @@ class KernelCalls:
     def collective_rates(self) -> CollectiveRates:
         """Rates of the cluster's links."""
         return self.job.calibration.collective_rates(self.job.cluster)
+
+    @property
+    def training(self) -> TrainingRates:
+        """What a training step loses against its kernels run alone."""
+        return self.job.calibration.training
 
     @property
     def width(self) -> int:

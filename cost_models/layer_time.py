@@ -61,7 +61,7 @@ def _layer_time(calls: KernelCalls, shapes: Shapes, layer: Layer) -> BlockTime:
     blocks = block_time(layer.mixer, calls, shapes) + block_time(layer.mlp, calls, shapes)
     halves = ((layer.mixer is not None) + (layer.mlp is not None)) / 2
     launched = profile.kernels_per_layer * halves * (EXPERT_KERNELS if isinstance(layer.mlp, MoeMlp) else 1.0)
-    return exposed_host_time(blocks, launched, profile.host_launch_s)
+    return exposed_host_time(blocks, launched, profile.host_launch_s * calls.training.host_launch_ratio)
 
 
 def recomputed_module_time(times: LayerTimes, modules: int) -> FloatColumn:

@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from meshwright.cost_models.candidates import Candidates, FloatColumn, IntColumn, Schedule
 from meshwright.cost_models.job import Job
-from meshwright.cost_models.kernel_calls import OVERLAP_SLOWDOWN, KernelCalls
+from meshwright.cost_models.kernel_calls import KernelCalls
 
 
 def num_micro_batches(job: Job, candidates: Candidates) -> IntColumn:
@@ -61,5 +61,5 @@ def pipeline_comm_s(
     filling = 2 * (candidates.pp - 1)
     steady = 2 * micro_batches * candidates.vpp
     overlapped = job.framework.overlap_pipeline & (candidates.schedule == Schedule.INTERLEAVED)
-    waits = filling + steady * np.where(overlapped, OVERLAP_SLOWDOWN, 1.0)
+    waits = filling + steady * np.where(overlapped, calls.training.overlap_slowdown, 1.0)
     return np.asarray(np.where(candidates.pp > 1, waits * message, 0.0))

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from meshwright.cost_models.candidates import Candidates, FloatColumn, IntColumn
 from meshwright.cost_models.data_parallel import DataParallelTime, StageWork, data_parallel_time
 from meshwright.cost_models.job import Job
-from meshwright.cost_models.kernel_calls import OVERLAP_SLOWDOWN, KernelCalls
+from meshwright.cost_models.kernel_calls import KernelCalls
 from meshwright.cost_models.memory import MemoryBreakdown, memory_breakdown, shard_extents
 from meshwright.cost_models.optimizer import optimizer_time_s
 from meshwright.cost_models.pipeline import bubble_s, num_micro_batches, pipeline_comm_s
@@ -34,6 +34,7 @@ class StepTerm(IntEnum):
     BUBBLE = 10
     DATA_COMM = 11
     OPTIMIZER = 12
+    OVERHEAD = 13
 
 
 @dataclass(frozen=True)
@@ -84,8 +85,9 @@ def price(job: Job, candidates: Candidates) -> Costs:
         job, calls, candidates, micro_batches, stages.boundary_bytes[problem]
     )
     terms[StepTerm.BUBBLE] = bubble_s(candidates, slowest_s[problem], all_stages_s[problem])
-    terms[StepTerm.DATA_COMM] = data.exposed_s + OVERLAP_SLOWDOWN * data.hidden_s
+    terms[StepTerm.DATA_COMM] = data.exposed_s + calls.training.overlap_slowdown * data.hidden_s
     terms[StepTerm.OPTIMIZER] = optimizer_time_s(job, calls, candidates, owned_parameters(job, candidates, stages, problem))
+    terms[StepTerm.OVERHEAD] = calls.training.step_overhead_s
     return Costs(terms.sum(axis=0), terms, memory, micro_batches, data.hidden_s)
 
 

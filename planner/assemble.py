@@ -41,6 +41,7 @@ COMPUTE = {
     StepTerm.GRADIENT_ACCUMULATION: "gradient accumulation",
     StepTerm.BUBBLE: "the pipeline bubble",
     StepTerm.OPTIMIZER: "the optimizer step",
+    StepTerm.OVERHEAD: "work of every step outside its kernels",
 }
 
 

@@ -53,6 +53,7 @@ class StepBreakdown(_Record):
         description="exposed gradient reduction and parameter gathers, and what overlap slows"
     )
     optimizer: Seconds
+    overhead: Seconds = Field(description="time of every step that no kernel explains, fitted on measured steps")
 
 
 class MemoryClasses(_Record):
