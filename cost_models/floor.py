@@ -39,7 +39,7 @@ def floor_prices(job: Job, candidates: Candidates) -> Floor:
     slowest_s, all_stages_s = busy_s.max(axis=1)[problem], (busy_s * stages.num_stages).sum(axis=1)[problem]
     sends_s = pipeline_comm_s(job, KernelCalls(job), candidates, micro_batches, stages.boundary_bytes[problem])
     sharded = most_sharded(job, candidates)
-    memory = memory_breakdown(job, sharded, stages, problem)
+    memory = memory_breakdown(leanest(job), sharded, stages, problem)
     return Floor(
         step_time_s=micro_batches * slowest_s + bubble_s(candidates, slowest_s, all_stages_s) + sends_s,
         memory_bytes=(memory.total - memory.working * (1.0 + job.framework.fragmentation)).max(axis=1),
@@ -55,7 +55,7 @@ def mean_state_bytes(job: Job, candidates: Candidates) -> FloatColumn:
     """
     model, problem = stage_model(job, candidates)
     stages = stage_costs(model)
-    memory = memory_breakdown(job, most_sharded(job, candidates), stages, problem)
+    memory = memory_breakdown(leanest(job), most_sharded(job, candidates), stages, problem)
     states = (memory.parameters + memory.gradients + memory.optimizer) * (1.0 + job.framework.fragmentation)
     mean = (states * stages.num_stages[problem]).sum(axis=1) / candidates.pp
     return np.asarray(mean + memory.context[:, 0])
@@ -68,6 +68,13 @@ def most_sharded(job: Job, candidates: Candidates) -> Candidates:
     ranks = data_ranks(candidates)
     sharding = np.where(ranks > 1, level, int(Sharding.NONE))
     return replace(candidates, sharding=sharding, shard_group=np.where(ranks > 1, ranks, 1))
+
+
+def leanest(job: Job) -> Job:
+    """The job as if ZeRO-3 kept no more bytes a parameter than the other shardings: a bound must hold for them too."""
+    profile, precision = job.framework, job.workload.precision
+    plain, fsdp = (states.at(precision).total for states in (profile.states, profile.fsdp_states))
+    return job if fsdp <= plain else replace(job, framework=replace(profile, fsdp_states=profile.states))
 
 
 def balanced_compute_s(model: StageModel) -> FloatColumn:

@@ -22,6 +22,11 @@ class StateBytes:
     optimizer_temporary: float = 0.0
     gradient_fp16: float | None = None
 
+    @property
+    def total(self) -> float:
+        """Bytes that one parameter costs between two steps."""
+        return self.parameter + self.gradient + self.optimizer
+
     def at(self, precision: str) -> "StateBytes":
         """The bytes at one precision of training."""
         if precision != "fp16" or self.gradient_fp16 is None:
