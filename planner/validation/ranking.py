@@ -44,7 +44,7 @@ class RankScore:
 
 
 def kendall_tau_b(predicted: Sequence[float], measured: Sequence[float]) -> float:
-    """Rank correlation with ties (Kendall's τ-b): (concordant - discordant) / √(untied in x · untied in y)."""
+    """Rank correlation with ties (Kendall's τ-b): (concordant - discordant) / √(untied x · untied y)."""
     signs = [_pair_signs(np.asarray(values, dtype=np.float64)) for values in (predicted, measured)]
     untied = np.sqrt(np.prod([np.count_nonzero(sign) for sign in signs], dtype=np.float64))
     return float((signs[0] * signs[1]).sum() / untied) if untied else 0.0

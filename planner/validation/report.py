@@ -78,7 +78,7 @@ def validate(runs_path: str | Path | None = None, calibration: Calibration | Non
     """Prices every run of a table and scores the predictions.
 
     Args:
-        runs_path: A CSV as `datasets/runs/README.md` describes; None takes the runs that come with Meshwright.
+        runs_path: A CSV as `datasets/runs/README.md` describes; None takes those that come with Meshwright.
         calibration: Rates to predict with; None takes data sheets alone.
 
     Raises:
