@@ -52,6 +52,7 @@ class StageLayout:
         first_index: (num_groups,) earliest stage of the group: the one with most micro-batches in flight.
         num_stages: (num_groups,) stages in the group.
         group_of_stage: (pp,) group of every stage.
+        chunk_layers: Layers of every virtual stage, in the order of the layers.
     """
 
     layer_counts: NDArray[np.float64]
@@ -60,6 +61,7 @@ class StageLayout:
     first_index: NDArray[np.float64]
     num_stages: NDArray[np.float64]
     group_of_stage: IntColumn
+    chunk_layers: tuple[int, ...]
 
 
 @lru_cache(maxsize=1024)
@@ -93,6 +95,7 @@ def stage_layout(architecture: Architecture, pp: int, vpp: int, *, by_cost: bool
         first_index=first.astype(np.float64),
         num_stages=num.astype(np.float64),
         group_of_stage=group.reshape(-1).astype(np.int64),
+        chunk_layers=layers,
     )
 
 

@@ -18,7 +18,7 @@ from meshwright.cost_models.flops import step_flops
 from meshwright.cost_models.memory import expert_data_ranks
 from meshwright.cost_models.price import Costs, StepTerm
 from meshwright.cost_models.spending import cost_usd, energy_j
-from meshwright.cost_models.stages import layers_per_chunk, stage_layout
+from meshwright.cost_models.stages import stage_layout
 from meshwright.planner.problem import Problem
 from meshwright.planner.results import MemoryClasses, Plan, PlanAxes, RankLayout, StageReport, StepBreakdown
 from meshwright.planner.rules import runs_on
@@ -146,16 +146,15 @@ def breakdown(costs: Costs, row: int) -> StepBreakdown:
 
 def stage_reports(priced: PricedRow) -> tuple[StageReport, ...]:
     """Peak memory of every stage, equal stages repeated."""
-    arch, pp, vpp = priced.problem.job.architecture, priced.axis("pp"), priced.axis("vpp")
-    groups = stage_layout(arch, pp, vpp).group_of_stage
-    chunks = layers_per_chunk(arch.num_layers, pp * vpp)
+    job, pp, vpp = priced.problem.job, priced.axis("pp"), priced.axis("vpp")
+    layout = stage_layout(job.architecture, pp, vpp, by_cost=job.framework.stages_by_cost)
     memory = {name: getattr(priced.costs.memory, name)[priced.row] for name in MEMORY_CLASSES}
     reports = []
-    for stage, group in enumerate(groups):
+    for stage, group in enumerate(layout.group_of_stage):
         classes = MemoryClasses(**{name: float(values[group]) for name, values in memory.items()})
         total = sum(float(values[group]) for values in memory.values())
         reports.append(
-            StageReport(stage=stage, layers=tuple(chunks[stage::pp]), peak_memory_bytes=total, memory=classes)
+            StageReport(stage=stage, layers=layout.chunk_layers[stage::pp], peak_memory_bytes=total, memory=classes)
         )
     return tuple(reports)
 
