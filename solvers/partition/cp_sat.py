@@ -1,0 +1,71 @@
+"""The exact back end for chain partitions of any structure: constraint programming with OR-Tools' CP-SAT."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from meshwright.solvers.backend import Backend, Budget, Capabilities, Clock
+from meshwright.solvers.outcome import Outcome, relative_gap
+from meshwright.solvers.partition.conflicts import irreducible_conflicts, quick_conflicts
+from meshwright.solvers.partition.problem import ChainPartition, IntArray, Partition
+from meshwright.solvers.partition.windows import improved_partition
+
+MOST_VARIABLES = 4_000
+"""Beyond this many counts CP-SAT doesn't even finish its first linear relaxation within seconds (measured)."""
+
+WARM_START_SHARE = 0.5
+
+
+class CpSat(Backend[ChainPartition, Partition]):
+    """CP-SAT over runs of equal items, begun from the local search's solution and bound."""
+
+    name = "cp-sat"
+    capabilities = Capabilities(exact=True, packages=("ortools",))
+
+    def supports(self, problem: ChainPartition) -> bool:
+        """See `Backend`."""
+        return (len(run_starts(problem)) - 1) * problem.num_groups * problem.num_choices <= MOST_VARIABLES
+
+    def solve(self, problem: ChainPartition, budget: Budget) -> Outcome[Partition]:
+        """See `Backend`."""
+        clock = Clock(budget)
+        if conflicts := quick_conflicts(problem, clock):
+            return Outcome.infeasible(conflicts, clock.seconds)
+        start, bound = improved_partition(problem, clock.share(WARM_START_SHARE))
+        upper = np.inf if start is None else problem.evaluate(start).objective
+        if relative_gap(upper, bound) <= budget.relative_gap:
+            return problem.conclude([start], bound, clock, "the warm start is good enough")
+        found, model_bound, detail = _minimise(problem, start, bound, clock)
+        if start is None and model_bound == np.inf:
+            conflicts = irreducible_conflicts(problem, _infeasible(clock), clock)
+            return Outcome.infeasible(conflicts, clock.seconds, detail)
+        return problem.conclude([start, found], max(bound, min(model_bound, upper)), clock, detail)
+
+
+def run_starts(problem: ChainPartition) -> IntArray:
+    """(num_runs + 1,): where each run of equal items starts, and the end."""
+    rows = [getattr(problem, name).reshape(problem.num_items, -1) for name in ("cost", "use", "use_per_copy")]
+    items = np.concatenate(rows, axis=1)
+    differs = (items[1:] != items[:-1]).any(axis=1)
+    return np.concatenate(([0], np.flatnonzero(differs) + 1, [problem.num_items]))
+
+
+def _minimise(
+    problem: ChainPartition, start: Partition | None, bound: float, clock: Clock
+) -> tuple[Partition | None, float, str]:
+    from meshwright.solvers.partition.cp_sat_model import PartitionModel  # noqa: PLC0415  imports OR-Tools: half a second
+
+    return PartitionModel(problem, run_starts(problem)).minimise(start, bound, clock)
+
+
+def _infeasible(clock: Clock) -> Callable[[ChainPartition], bool]:
+    """Whether a problem has no solution at all, whatever the cost."""
+
+    def check(problem: ChainPartition) -> bool:
+        free = replace(
+            problem, cost=np.where(np.isfinite(problem.cost), 0.0, np.inf), group_cost=np.zeros(problem.num_groups)
+        )
+        return _minimise(free, None, 0.0, clock)[1] == np.inf
+
+    return check
