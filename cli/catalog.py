@@ -33,9 +33,7 @@ def _kinds(incomplete: str) -> list[str]:
 def catalog(
     kind: Annotated[
         str | None,
-        typer.Argument(
-            help=f"{', '.join(KINDS)}; all if left out.", autocompletion=_kinds, show_default=False
-        ),
+        typer.Argument(help=f"{', '.join(KINDS)}; all if left out.", autocompletion=_kinds, show_default=False),
     ] = None,
     name: Annotated[
         str | None,
@@ -51,9 +49,7 @@ def catalog(
     if kind is not None and kind not in KINDS:
         raise InputError(f"the catalog has {', '.join(KINDS)}, but got {kind!r}")
     found = {each: _found(each, name) for each in ((kind,) if kind else KINDS)}
-    target.write(
-        as_json({each: [asdict(entry) for entry in entries] for each, entries in found.items()}, indent=2)
-    )
+    target.write(as_json({each: [asdict(entry) for entry in entries] for each, entries in found.items()}, indent=2))
     if not target.is_stdout:
         show(drawn(found, in_detail=name is not None))
 

@@ -7,9 +7,7 @@ from pathlib import PurePath
 def names(folder: str) -> list[str]:
     """Names of all entries of one folder of the catalog."""
     entries = (PurePath(entry.name) for entry in (files("meshwright.datasets") / folder).iterdir())
-    return sorted(
-        path.stem for path in entries if path.suffix in (".json", ".yaml") and path.stem != "aliases"
-    )
+    return sorted(path.stem for path in entries if path.suffix in (".json", ".yaml") and path.stem != "aliases")
 
 
 def models(incomplete: str) -> list[str]:

@@ -37,9 +37,7 @@ Calibration = Annotated[
         autocompletion=completion.calibrations,
     ),
 ]
-Verbose = Annotated[
-    bool, typer.Option("--verbose", "-v", help="Show every rule, assumption, alternative and rank.")
-]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show every rule, assumption, alternative and rank.")]
 
 
 @dataclass(frozen=True)
@@ -78,9 +76,7 @@ def asked(
         ),
     ],
     gpus: Annotated[int | None, typer.Option("--gpus", "-g", help="Devices in all.")] = None,
-    nodes: Annotated[
-        int | None, typer.Option("--nodes", "-n", help="Nodes in all, instead of --gpus.")
-    ] = None,
+    nodes: Annotated[int | None, typer.Option("--nodes", "-n", help="Nodes in all, instead of --gpus.")] = None,
     global_batch: Annotated[
         int | None,
         typer.Option("--global-batch", "-b", help="Sequences a step.  [default: about 4 million tokens]"),
@@ -91,9 +87,7 @@ def asked(
     ] = None,
     precision: Annotated[
         str,
-        typer.Option(
-            metavar="NAME", help="Of the matrix products: bf16, fp16, fp8, mxfp8, nvfp4, tf32 or fp32."
-        ),
+        typer.Option(metavar="NAME", help="Of the matrix products: bf16, fp16, fp8, mxfp8, nvfp4, tf32 or fp32."),
     ] = "bf16",
     task: Annotated[str, typer.Option(metavar="NAME", help="pretrain, sft or lora.")] = "pretrain",
     framework: Annotated[

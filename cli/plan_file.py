@@ -20,9 +20,7 @@ def read_plan(given: str) -> str | Mapping[str, object]:
     if "=" in given and not os.path.exists(given):  # noqa: PTH110 - Path.exists raises where a text is too long for a name
         return given
     if not _looks_like_file(given):
-        raise AxisError(
-            f'a plan is written as axes, such as "tp=8 pp=4", or is a JSON file, but got {given[:200]!r}'
-        )
+        raise AxisError(f'a plan is written as axes, such as "tp=8 pp=4", or is a JSON file, but got {given[:200]!r}')
     from meshwright.planner.evaluation import plan_from_json
 
     try:
@@ -43,9 +41,7 @@ def _text(path: Path) -> str:
             raise FileError(f"{path}: no such file")
         size = path.stat().st_size
         if size > MAX_BYTES:
-            raise FileError(
-                f"{path} has {size / 2**20:,.0f} MiB; a plan file has at most {MAX_BYTES // 2**20} MiB"
-            )
+            raise FileError(f"{path} has {size / 2**20:,.0f} MiB; a plan file has at most {MAX_BYTES // 2**20} MiB")
         return path.read_text(encoding="utf-8")
     except OSError as error:
         raise FileError(f"{path} can't be read: {error.strerror or error}") from None

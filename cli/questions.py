@@ -53,9 +53,7 @@ PLAN_HELP = 'Axes, such as "tp=8 pp=4 vpp=5"; or a JSON file: a plan, its axes, 
 @question
 def evaluate(
     asked: Asked,
-    plan: Annotated[
-        str, typer.Option("--plan", "-p", metavar="AXES|FILE", help=PLAN_HELP, show_default=False)
-    ],
+    plan: Annotated[str, typer.Option("--plan", "-p", metavar="AXES|FILE", help=PLAN_HELP, show_default=False)],
     verbose: Verbose = False,
     json: Json = None,
 ) -> None:
@@ -120,9 +118,7 @@ def compare(
     asked: Asked,
     plans: Annotated[
         list[str],
-        typer.Option(
-            "--plan", "-p", metavar="AXES|FILE", help=f"{PLAN_HELP} Two or more.", show_default=False
-        ),
+        typer.Option("--plan", "-p", metavar="AXES|FILE", help=f"{PLAN_HELP} Two or more.", show_default=False),
     ],
     json: Json = None,
 ) -> None:

@@ -152,7 +152,7 @@ def _named_value(axis: str, word: str) -> int:
 
 def _module_bits(word: str) -> int:
     bits = 0
-    for name in filter(None, word.split("+")):
+    for name in () if word == "none" else filter(None, word.split("+")):
         try:
             bits |= RecomputeModules[name.upper()]
         except KeyError:

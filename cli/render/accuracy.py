@@ -41,9 +41,7 @@ def _errors(groups: Mapping[str, ErrorStatistics], macro: MacroError | None) -> 
     for name, errors in sorted(groups.items(), key=lambda item: -item[1].num_rows):
         missing = f"{errors.num_missing} unpriced" if errors.num_missing else ""
         shares = (errors.mape, errors.median_ape, errors.bias, errors.p90_ape)
-        table.add_row(
-            f"  {name}", str(errors.num_rows), *(numbers.percent(share) for share in shares), missing
-        )
+        table.add_row(f"  {name}", str(errors.num_rows), *(numbers.percent(share) for share in shares), missing)
     if macro is not None:
         shares = (macro.mape, macro.median_ape, macro.bias, macro.p90_ape)
         said = f"over {macro.num_groups} sources"
@@ -57,9 +55,7 @@ def _ranking(report: ValidationReport) -> Iterator[RenderableType]:
     yield from heading("Ranking by source", "tau 1: the measured order; regret: what choosing by it costs")
     table = grid("left", "right", "right", "right")
     table.add_row("", "groups", "tau", "regret", style="label")
-    scores = dict(report.ranking) | (
-        {"mean over sources": report.ranking_macro} if report.ranking_macro else {}
-    )
+    scores = dict(report.ranking) | ({"mean over sources": report.ranking_macro} if report.ranking_macro else {})
     for name, score in scores.items():
         table.add_row(f"  {name}", str(score.num_groups), f"{score.tau:.2f}", numbers.percent(score.regret))
     yield table

@@ -38,11 +38,7 @@ def _parts(answer: PlanSet, *, verbose: bool) -> Iterator[RenderableType]:
 
 def _question(answer: PlanSet) -> dict[str, str]:
     model, step = answer.model, answer.workload
-    active = (
-        f" ({numbers.large(model.active_parameters)} active)"
-        if model.active_parameters < model.parameters
-        else ""
-    )
+    active = f" ({numbers.large(model.active_parameters)} active)" if model.active_parameters < model.parameters else ""
     asked = [f"least {answer.objective} a step", *answer.constraints]
     return {
         "model": f"{model.name}, {numbers.large(model.parameters)} parameters{active}, {model.layers} layers",

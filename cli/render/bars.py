@@ -56,9 +56,7 @@ def _seconds(label: str, value: float, total: float) -> tuple[str, str, str]:
 def _large_terms(breakdown: StepBreakdown) -> tuple[list[tuple[str, str, float]], float]:
     """(label, colour, seconds), longest first, those that would round to nothing summed up; and the total."""
     total = sum(value for _, value in breakdown)
-    terms = sorted(
-        ((*words.TERMS[name], value) for name, value in breakdown if value > 0), key=lambda term: -term[2]
-    )
+    terms = sorted(((*words.TERMS[name], value) for name, value in breakdown if value > 0), key=lambda term: -term[2])
     large = [term for term in terms if term[2] >= SMALLEST_SHARE * total]
     small = terms[len(large) :]
     if len(small) > 1:
@@ -109,19 +107,14 @@ def _legend(stage: StageReport) -> RenderResult:
     classes = []
     for name, value in stage.memory:
         word = words.MEMORY[name]
-        classes.append(
-            Text(word.letter, style=f"{word.color} on {word.color}").append(
-                f" {word.name} {numbers.gib(value)}", style="default on default"
-            )
-        )
+        letter = Text().append(word.letter, style=f"{word.color} on {word.color}")
+        classes.append(letter.append(f" {word.name} {numbers.gib(value)}"))
     yield Padding(Columns(classes, padding=(0, 3)), (0, 0, 0, 2))
 
 
 def _shown(stages: Sequence[StageReport]) -> list[tuple[str, str, StageReport]]:
     """(label, layers, stage) for each group of equal neighbours; the middle of many groups by its fullest."""
-    groups = [
-        list(group) for _, group in groupby(stages, key=lambda s: (s.layers, round(s.peak_memory_bytes)))
-    ]
+    groups = [list(group) for _, group in groupby(stages, key=lambda s: (s.layers, round(s.peak_memory_bytes)))]
     if len(groups) > MOST_STAGES:
         head, tail = MOST_STAGES // 2, MOST_STAGES // 2 - 1
         middle = [stage for group in groups[head:-tail] for stage in group]

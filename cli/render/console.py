@@ -1,5 +1,6 @@
 """From what Rich renders to text, for a terminal, a pipe or a file, at its width and with its colours."""
 
+import io
 import sys
 from typing import TextIO
 
@@ -23,6 +24,23 @@ THEME = Theme(
 )
 
 
+class Page(io.StringIO):
+    """Collects what a stream should show, and looks like that stream to those who ask."""
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__()
+        self.stream = stream
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        """The stream's."""
+        return self.stream.encoding or "utf-8"
+
+    def isatty(self) -> bool:
+        """Whether the stream is a terminal."""
+        return self.stream.isatty()
+
+
 def console_for(stream: TextIO) -> Console:
     """A console on a stream: colours only on a terminal that wants them, at most `WIDEST` columns."""
     console = Console(file=stream, theme=THEME, highlight=False, emoji=False, markup=False)
@@ -32,12 +50,10 @@ def console_for(stream: TextIO) -> Console:
 
 def text_of(renderable: RenderableType, stream: TextIO) -> str:
     """What a stream should show; no blanks at line ends, and no character that the stream can't write."""
-    console = console_for(stream)
-    with console.capture() as capture:
-        console.print(renderable)
-    lines = (line.rstrip() for line in capture.get().rstrip("\n").split("\n"))
-    encoding = stream.encoding or "utf-8"
-    return "\n".join(lines).encode(encoding, "replace").decode(encoding) + "\n"
+    page = Page(stream)
+    console_for(page).print(renderable)
+    text = "\n".join(line.rstrip() for line in page.getvalue().split("\n"))
+    return text.encode(page.encoding, "replace").decode(page.encoding)
 
 
 def show(renderable: RenderableType) -> None:

@@ -76,7 +76,6 @@ def _why_not(why: WhyNot, step_s: float) -> Iterator[RenderableType]:
     if why.term_deltas_s:
         yield from heading("Against the plan below", "by term")
         yield _deltas(why.term_deltas_s, step_s)
-    yield BLANK
 
 
 def _deltas(deltas: Mapping[str, float], step_s: float) -> Table:
@@ -92,9 +91,7 @@ def _deltas(deltas: Mapping[str, float], step_s: float) -> Table:
 def comparison(answer: Comparison) -> Group:
     """Plans side by side: what they cost, and where the time goes."""
     named = zip(_letters(answer), answer.plans, strict=True)
-    return Group(
-        notes(f"{letter}: {words.axes_in_brief(plan)}" for letter, plan in named), BLANK, _SideBySide(answer)
-    )
+    return Group(notes(f"{letter}: {words.axes_in_brief(plan)}" for letter, plan in named), BLANK, _SideBySide(answer))
 
 
 def _letters(answer: Comparison) -> list[str]:

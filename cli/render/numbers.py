@@ -1,5 +1,7 @@
 """Quantities as people read them: the one place where SI numbers become text."""
 
+import math
+
 GIB = 2.0**30
 
 
@@ -40,7 +42,9 @@ def gib(size_bytes: float) -> str:
 
 
 def percent(share: float, decimals: int = 1) -> str:
-    """A share of one: `48.3%`."""
+    """A share of one: `48.3%`; a dash where there is none."""
+    if math.isnan(share):
+        return "-"
     smallest = 10.0**-decimals
     return f"<{smallest:g}%" if 0 < 100 * share < smallest / 2 else f"{100 * share:.{decimals}f}%"
 

@@ -60,9 +60,7 @@ def plan_in_detail(plan: Plan, *, title: str, verbose: bool) -> Iterator[Rendera
     yield facts(_plan_facts(plan, verbose=verbose))
     yield from heading("Time of a step", f"limited by {plan.binds}")
     yield TimeBars(plan.breakdown)
-    yield from heading(
-        "Memory by stage", f"each bar is one device's {numbers.gib(plan.memory_capacity_bytes)} GiB"
-    )
+    yield from heading("Memory by stage", f"each bar is one device's {numbers.gib(plan.memory_capacity_bytes)} GiB")
     yield MemoryBars(plan)
     if plan.reasons:
         yield from heading("Why")
@@ -72,16 +70,14 @@ def plan_in_detail(plan: Plan, *, title: str, verbose: bool) -> Iterator[Rendera
 
 
 def _plan_facts(plan: Plan, *, verbose: bool) -> dict[str, str]:
-    facts_ = {
+    said = {
         "  axes": plan.text if verbose else words.axes_in_brief(plan),
         "  runs on": ", ".join(plan.runs_on) or "no known framework",
     }
     if plan.fits:
         bound = numbers.seconds(plan.lower_bound_s)
-        facts_["  gap"] = (
-            f"{numbers.gap(plan.gap)} above {bound}, which no plan beats: compute alone, evenly spread"
-        )
-    return facts_
+        said["  gap"] = f"{numbers.gap(plan.gap)} above {bound}, the bound: compute alone, evenly spread"
+    return said
 
 
 def _layout(plan: Plan) -> Iterator[RenderableType]:

@@ -35,9 +35,7 @@ def _listing(entries: Sequence[Any]) -> Table:
     rows = [_row(entry) for entry in entries]
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="label", expand=True)
     for title in _HEADINGS[type(entries[0])]:
-        table.add_column(
-            title.lstrip(">"), justify="right" if title.startswith(">") else "left", no_wrap=True
-        )
+        table.add_column(title.lstrip(">"), justify="right" if title.startswith(">") else "left", no_wrap=True)
     table.columns[-1].ratio = 1  # titles alone are cut where the terminal is narrow
     for row in rows:
         table.add_row(*row)

@@ -80,9 +80,7 @@ class PlanTable:
         return len({column.cell(plan) for plan in self.plans}) == 1
 
     def _table(self, columns: Sequence[Column], padding: int) -> Table:
-        table = Table(
-            box=box.SIMPLE_HEAD, show_edge=False, padding=(0, padding - 1, 0, 0), header_style="label"
-        )
+        table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, padding - 1, 0, 0), header_style="label")
         for column in columns:
             table.add_column(column.heading, justify="left" if column.left else "right", no_wrap=True)
         for number, plan in enumerate(self.plans):
@@ -119,12 +117,8 @@ def _degree(axis: str) -> Callable[[Plan], str]:
 
 def _habits(*, short: bool) -> Iterator[Column]:
     yield Column("sharding", "shard" if short else "sharding", lambda p: words.sharding(p.axes), left=True)
-    yield Column(
-        "schedule", "sched" if short else "schedule", lambda p: words.schedule(p.axes, short=short), left=True
-    )
-    yield Column(
-        "recompute", "recomp" if short else "recompute", lambda p: words.recompute(p, short=short), left=True
-    )
+    yield Column("schedule", "sched" if short else "schedule", lambda p: words.schedule(p.axes, short=short), left=True)
+    yield Column("recompute", "recomp" if short else "recompute", lambda p: words.recompute(p, short=short), left=True)
 
 
 def _results(plans: Sequence[Plan], *, short: bool) -> Iterator[Column]:

@@ -18,6 +18,7 @@ TERMS = {
     "data_comm": ("data-parallel exchange", "magenta"),
     "bubble": ("pipeline bubble", "red"),
     "optimizer": ("optimizer step", "cyan"),
+    "overhead": ("step overhead", "yellow"),
 }
 """Name and colour of each term of a step: useful work, overhead, communication, waiting, update."""
 

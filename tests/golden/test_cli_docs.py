@@ -1,0 +1,67 @@
+"""The documentation is true: its commands run, its Python runs, its links lead somewhere."""
+
+import re
+import runpy
+import shlex
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from meshwright.cli.main import app
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "ARCHITECTURE.md", *sorted((ROOT / "docs").rglob("*.md"))]
+NOT_RUN = ("validate", "…", "path/to", "my-cluster")
+"""Commands that take long, or whose files a reader must bring."""
+
+
+def page_id(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+def fences(page: Path) -> list[tuple[str, str]]:
+    """(language, text) of every fenced block."""
+    return re.findall(r"^```(\w*)\n(.*?)^```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+
+
+def commands() -> list:
+    found = []
+    for page in PAGES:
+        for language, body in fences(page):
+            prompt = r"\$ " if language == "console" else ""
+            for line in re.findall(rf"^{prompt}(meshwright .*)$", body, re.MULTILINE):
+                words = shlex.split(line.split(" | ")[0])[1:]
+                if not any(word in line for word in NOT_RUN):
+                    found.append(pytest.param(page, words, id=f"{page_id(page)}: {' '.join(words)}"))
+    return found
+
+
+@pytest.mark.parametrize(("page", "words"), commands())
+def test_commands_of_the_documentation_run(page, words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for _, body in fences(page):
+        if name := re.match(r"# (\S+\.(?:yaml|json))\n", body):
+            (tmp_path / name[1]).write_text(body)
+    result = CliRunner().invoke(app, words, prog_name="meshwright")
+    assert result.exit_code in ((0, 1) if "plan" in words else (0,)), result.output
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
+def test_python_of_the_documentation_runs(page):
+    for language, body in fences(page):
+        if language == "python":
+            exec(compile(body, str(page), "exec"), {})  # noqa: S102 - our own pages
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
+def test_links_of_the_documentation_lead_somewhere(page):
+    for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
+        assert (page.parent / link).exists(), link
+
+
+@pytest.mark.parametrize("script", sorted((ROOT / "examples").glob("*.py")), ids=lambda script: script.stem)
+def test_examples_run(script, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    runpy.run_path(str(script), run_name="__main__")
+    assert capsys.readouterr().out

@@ -1,0 +1,50 @@
+import pytest
+
+from meshwright.cli.render.table import PlanTable
+
+
+@pytest.fixture
+def varied(a_plan):
+    """Plans that differ on every axis, with the widest numbers that training runs have."""
+    return [
+        a_plan(),
+        a_plan(rank=2, slower=1.2, tp=16, cp=16, ep=64, dp=1024, vpp=10, schedule="interleaved", micro_batch=16,
+               sharding="hsdp", shard_group=512, recompute="selective", recompute_modules=("layernorm", "mlp_act")),
+        a_plan(rank=10, slower=10, sharding="zero3", recompute="full", recompute_layers=5, schedule="gpipe", ep=8),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("width", [72, 80, 100, 120, 160, 250])
+def test_no_line_is_wider_than_the_terminal_nor_wrapped(drawn, varied, width):
+    lines = drawn(PlanTable(varied), width).splitlines()
+    assert max(map(len, lines)) <= width
+    assert sum(line.split()[0] in ("1", "2", "10") for line in lines) == len(varied)
+
+
+@pytest.mark.parametrize("width", [80, 160])
+def test_nothing_is_cut_off(drawn, varied, width):
+    assert "…" not in drawn(PlanTable(varied), width)
+
+
+@pytest.mark.parametrize("width", [80, 160])
+def test_a_usual_answer_shows_every_result_at_80_columns(drawn, a_plan, width):
+    plans = [a_plan(), a_plan(rank=2, slower=1.1, vpp=5, schedule="interleaved", dp=16)]
+    text = drawn(PlanTable(plans), width)
+    for column in ("tp", "pp", "vpp", "cp", "dp", "zero1", "1f1b", "step", "MFU", "gap", "45.6%", "+25%", "60.0"):
+        assert column in text
+
+
+def test_expert_parallelism_has_a_column_only_where_it_is_used(drawn, a_plan):
+    assert " ep " not in drawn(PlanTable([a_plan()]))
+    assert " ep " in drawn(PlanTable([a_plan(ep=8)]))
+
+
+def test_where_space_is_short_axes_that_never_differ_move_into_a_line_above(drawn, a_plan):
+    text = drawn(PlanTable([a_plan(), a_plan(rank=2, slower=1.1)]), 60)
+    assert "all plans: " in text
+    assert "sharding=zero1" in text
+
+
+def test_partial_recompute_says_how_many_layers_of_a_stage(drawn, a_plan):
+    assert "full 5/20" in drawn(PlanTable([a_plan(recompute="full", recompute_layers=5)]))
+    assert "full 20" not in drawn(PlanTable([a_plan(recompute="full", recompute_layers=20)]))
