@@ -11,7 +11,7 @@ from meshwright.errors import AxisError
 from meshwright.planner.answer import answer
 from meshwright.planner.evaluation import PlanLike, compare_rows, evaluate_row, explain_row, plan_row
 from meshwright.planner.intake import Source, read_problems
-from meshwright.planner.problem import Problem
+from meshwright.planner.problem import Problem, not_counts
 from meshwright.planner.results import Comparison, Evaluation, Explanation, PlanSet
 from meshwright.planner.search import Progress
 
@@ -70,8 +70,8 @@ def plan(
     Raises:
         InputError: Something given can't be used; the message says what, with its value.
     """
-    if top < 1:
-        raise AxisError(f"top >= 1 must hold, but got top={top}")
+    if wrong := not_counts({"top": top}):
+        raise AxisError(wrong)
     problems = read_problems(model, cluster, workload, fix=fix, limit=limit, objective=objective, **question)
     return answer(problems, top, progress)
 

@@ -127,14 +127,18 @@ def axis_value(axis: str, text: str) -> int:
         return _module_bits(word)
     if axis in NAMED_VALUES:
         return _named_value(axis, word)
-    smallest = 0 if axis == "recompute_layers" else 1
     try:
         value = int(word)
     except ValueError:
         raise AxisError(f"{axis} needs a whole number, but got {text!r}") from None
-    if not smallest <= value <= 2**31:
-        raise AxisError(f"{axis} >= {smallest} must hold, but got {axis}={value}")
+    if not smallest(axis) <= value <= 2**31:
+        raise AxisError(f"{axis} >= {smallest(axis)} must hold, but got {axis}={value}")
     return value
+
+
+def smallest(axis: str) -> int:
+    """The least column value of an axis."""
+    return 0 if axis in NAMED_VALUES or axis in ("recompute_layers", "recompute_modules") else 1
 
 
 def _named_value(axis: str, word: str) -> int:
@@ -159,6 +163,11 @@ def _module_bits(word: str) -> int:
             known = ", ".join(module.name.lower() for module in RecomputeModules if module.name)
             raise AxisError(f"recompute_modules is a +-joined list of {known}, but got {name!r}") from None
     return bits
+
+
+def spoken(value: object) -> str:
+    """How a value that was given as an object is written: several names are joined by +."""
+    return "+".join(map(str, value)) or "none" if isinstance(value, list | tuple) else str(value)
 
 
 def value_text(axis: str, value: int) -> str:
@@ -202,7 +211,7 @@ def parse_constraints(fix: Sequence[str] | Mapping[str, object], limit: Sequence
     Raises:
         AxisError: A text can't be read, or two demands on one axis can't both hold. Holds every problem found.
     """
-    pairs = [f"{axis}={value}" for axis, value in fix.items()] if isinstance(fix, Mapping) else _words(fix)
+    pairs = [f"{axis}={spoken(value)}" for axis, value in fix.items()] if isinstance(fix, Mapping) else _words(fix)
     problems: list[str] = []
     demands: list[Constraint] = []
     for texts, is_fix in ((pairs, True), (limit, False)):
@@ -227,7 +236,7 @@ def _contradictions(demands: Sequence[Constraint]) -> list[str]:
     for axis in sorted({demand.axis for demand in demands}):
         own = [demand for demand in demands if demand.axis == axis]
         tried = {offset + demand.value for demand in own for offset in (-1, 0, 1)}
-        if not any(all(demand.holds(value).all() for demand in own) for value in tried if value >= 0):
+        if not any(all(demand.holds(value).all() for demand in own) for value in tried if value >= smallest(axis)):
             problems.append(f"these can't hold together: {' and '.join(demand.text for demand in own)}")
     return problems
 

@@ -8,7 +8,7 @@ from meshwright.cost_models.floor import floor_prices
 from meshwright.cost_models.price import price
 from meshwright.errors import AxisError
 from meshwright.planner.assemble import PricedRow, to_plan
-from meshwright.planner.axes import axis_name, axis_value, parse_plan
+from meshwright.planner.axes import axis_name, axis_value, parse_plan, spoken
 from meshwright.planner.neighbours import changes
 from meshwright.planner.problem import Problem
 from meshwright.planner.results import Comparison, Evaluation, Explanation, Plan, PlanAxes, WhyNot
@@ -41,10 +41,9 @@ def _axis_values(given: Mapping[str, object]) -> dict[str, int]:
     values: dict[str, int] = {}
     problems: list[str] = []
     for name, value in given.items():
-        text = "+".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
         try:
             axis = axis_name(name)
-            values[axis] = axis_value(axis, text)
+            values[axis] = axis_value(axis, spoken(value))
         except AxisError as error:
             problems += error.problems
     if problems:

@@ -9,14 +9,14 @@ from meshwright.cost_models.calibration import Calibration
 from meshwright.cost_models.cluster import Cluster
 from meshwright.cost_models.job import Job
 from meshwright.cost_models.workload import Workload
-from meshwright.errors import InputError, WorkloadError
+from meshwright.errors import ClusterError, InputError, WorkloadError
 from meshwright.planner.axes import Constraints, parse_constraints
 from meshwright.planner.calibrations import read_calibration, shipped_calibration
 from meshwright.planner.clusters import read_cluster
 from meshwright.planner.defaults import default_global_batch, default_seq_len
 from meshwright.planner.frameworks import read_framework
 from meshwright.planner.models import read_model
-from meshwright.planner.problem import Problem, check_workload
+from meshwright.planner.problem import Problem, check_workload, not_counts
 
 Source = str | os.PathLike[str]
 T = TypeVar("T")
@@ -48,12 +48,14 @@ def read_problems(
     """
     problems: list[str] = []
     architecture = _collected(problems, lambda: read_model(model))
-    clusters = _collected(problems, lambda: read_cluster(cluster, gpus, nodes))
+    clusters = _collected(problems, lambda: _clusters(cluster, gpus, nodes))
     profile = _collected(problems, lambda: read_framework(framework))
     constraints = _collected(problems, lambda: parse_constraints(fix, limit))
     if not 0.0 <= memory_margin < 1.0:
         problems.append(f"0 <= memory_margin < 1 must hold, but got memory_margin={memory_margin}")
     rates = _collected(problems, lambda: read_rates(calibration))
+    if workload is not None and (global_batch, seq_len) != (None, None):
+        problems.append("give the step once: as a workload, or as global_batch and seq_len")
     step = workload or _workload(architecture, clusters, global_batch, seq_len, precision, task)
     _collected(problems, lambda: check_workload(step, objective))
     if problems or architecture is None or clusters is None or profile is None or rates is None:
@@ -61,6 +63,7 @@ def read_problems(
     jobs = [Job(architecture, pool, step, profile, rates) for pool in clusters]
     for job in jobs:
         check_precision(job)
+        check_objective(job, objective)
     return tuple(Problem(job, constraints or Constraints(), objective, memory_margin) for job in jobs)
 
 
@@ -71,6 +74,13 @@ def _collected(problems: list[str], read: Callable[[], T]) -> T | None:
     except InputError as error:
         problems += error.problems
         return None
+
+
+def _clusters(cluster: Source | Cluster, gpus: int | None, nodes: int | None) -> tuple[Cluster, ...]:
+    given = {name: count for name, count in (("gpus", gpus), ("nodes", nodes)) if count is not None}
+    if wrong := not_counts(given):
+        raise ClusterError(wrong)
+    return tuple(read_cluster(cluster, gpus, nodes))
 
 
 def _workload(
@@ -103,4 +113,19 @@ def check_precision(job: Job) -> None:
         known = ", ".join(sorted(accelerator.peak_flops))
         raise WorkloadError(
             f"{accelerator.name} has no matrix units for {precision!r}; its data sheet gives {known}"
+        )
+
+
+def check_objective(job: Job, objective: str) -> None:
+    """Raises WorkloadError where a step's money or energy isn't known."""
+    accelerator = job.cluster.accelerator
+    if objective == "cost" and accelerator.price_usd_per_hour is None:
+        raise WorkloadError(
+            f"objective=cost needs a rental price, but {accelerator.name} has none;"
+            " take objective=time, or a cluster file with a price"
+        )
+    if objective == "energy" and not accelerator.power_w:
+        raise WorkloadError(
+            f"objective=energy needs a power limit, but {accelerator.name} has none;"
+            " take objective=time, or a cluster file with a power limit"
         )

@@ -1,7 +1,8 @@
 """One question to the planner: a job, what the user demands of the axes, and what is best."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from numbers import Integral
 
 from meshwright.cost_models.cluster import Cluster
 from meshwright.cost_models.job import Job
@@ -10,6 +11,8 @@ from meshwright.errors import WorkloadError
 from meshwright.planner.axes import Constraints
 
 OBJECTIVES = ("time", "cost", "energy")
+LARGEST_COUNT = 10**9
+"""No step has more sequences, tokens a sequence or devices: a larger number is a slip."""
 
 
 @dataclass(frozen=True)
@@ -40,15 +43,8 @@ class Problem:
 
 def check_workload(workload: Workload, objective: str = "time") -> None:
     """Raises WorkloadError with every problem of a workload."""
-    problems = [
-        f"{name} >= 1 must hold, but got {name}={value}"
-        for name, value in (
-            ("global_batch", workload.global_batch),
-            ("seq_len", workload.seq_len),
-            ("lora_rank", workload.lora_rank),
-        )
-        if not isinstance(value, int) or not 1 <= value <= 10**9
-    ]
+    sizes = {name: getattr(workload, name) for name in ("global_batch", "seq_len", "lora_rank")}
+    problems = not_counts(sizes)
     problems += _unknown("precision", workload.precision, PRECISIONS)
     problems += _unknown("task", workload.task, TASKS)
     problems += _unknown("objective", objective, OBJECTIVES)
@@ -58,6 +54,15 @@ def check_workload(workload: Workload, objective: str = "time") -> None:
         )
     if problems:
         raise WorkloadError(problems)
+
+
+def not_counts(values: Mapping[str, object]) -> list[str]:
+    """What is wrong with values, by name, that must be whole numbers from 1 up."""
+    return [
+        f"{name} must be a whole number between 1 and {LARGEST_COUNT:,}, but got {name}={value}"
+        for name, value in values.items()
+        if not isinstance(value, Integral) or not 1 <= int(value) <= LARGEST_COUNT
+    ]
 
 
 def _unknown(name: str, value: str, known: Sequence[str]) -> list[str]:

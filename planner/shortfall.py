@@ -54,12 +54,12 @@ def _least_bytes(result: Found) -> float:
 
 
 def _no_plan(found: Sequence[Found]) -> str:
-    problem = found[0].problem
+    job = found[0].problem.job
     rules = sorted(found[0].account.excluded.items(), key=lambda item: -item[1])[:4]
-    blamed = "; ".join(f"{name} ({number:,})" for name, number in rules)
+    blamed = "; ".join(f"{name} ({number:,})" for name, number in rules if number)
     return (
-        f"no plan divides {problem.job.cluster.num_devices} devices, global_batch={problem.job.workload.global_batch} and"
-        f" {problem.job.architecture.num_layers} layers under these rules; excluded by: {blamed or 'your demands'}."
+        f"no plan divides {job.cluster.num_devices} devices, global_batch={job.workload.global_batch} and"
+        f" {job.architecture.num_layers} layers under these rules; excluded by: {blamed or 'your demands'}."
         " Relax --fix or --limit, or take a global batch that more numbers of ranks divide"
     )
 
