@@ -1,4 +1,7 @@
-"""V-Half and V-Min: a repeated building block whose lifespan sets the memory (arXiv:2405.15362)."""
+"""V-Half and V-Min: a repeated building block whose lifespan sets the memory.
+
+Pipeline Parallelism with Controllable Memory (arXiv:2405.15362).
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,9 +9,9 @@ from functools import lru_cache
 
 import numpy as np
 
-from meshwright.cost_models.schedules.orders import Orders, StageMap, v_stages
+from meshwright.cost_models.schedules.orders import OpKind, Orders, StageMap, v_stages
 from meshwright.cost_models.schedules.protocol import BoolArray, FloatArray, IntArray, PipelineShape
-from meshwright.cost_models.schedules.slot_table import SlotTable
+from meshwright.cost_models.schedules.slot_table import PERIOD, SlotTable
 
 BuildingBlock = Callable[[int, int], tuple[int, int, int, int]]
 """Slots of a micro-batch's passes F down, F up, B up and B down on a device, from (device, num_devices)."""
@@ -41,7 +44,9 @@ class ControllableMemory:
     def orders(self, shape: PipelineShape) -> Orders:
         """The building block m times, warm-up and drain pulled forward as far as its memory allows."""
         p, m, _ = shape.sizes
-        return _orders(self.block, p, m)
+        # From p+1 micro-batches on, until the drain begins, all devices repeat the same passes.
+        base = min(m, 2 * p + 4)
+        return repeat_steady_state(_orders(self.block, p, base), p + 1, m - base)
 
     def bubble_s(self, shape: PipelineShape) -> FloatArray:
         """The bubble of unit passes, in mean passes, and the stalls of m micro-batches."""
@@ -54,20 +59,20 @@ class ControllableMemory:
         return shape.has_equal_times & (shape.m > shape.p)
 
     def peak_activations(self, shape: PipelineShape, device: int | IntArray = 0) -> FloatArray:
-        """About half or a third of p (arXiv:2405.15362, Table 1), and never more than all."""
+        """About half or a third of p (arXiv:2405.15362), and never more than all."""
         peak = self.peak(shape.p)
         return np.minimum(shape.m, peak) + 0.0 * np.asarray(device)
 
 
 def v_half_block(device: int, num_devices: int) -> tuple[int, int, int, int]:
-    """Half of 1F1B's memory (arXiv:2405.15362, §3.2): two slots from device to device down, one up."""
+    """Half of 1F1B's memory (arXiv:2405.15362): two slots from device to device down, one up."""
     shift = 3 if num_devices % 2 == 0 else 0
     down, up = 2 * device, 3 * num_devices - device - 2
     return down, up, 3 * num_devices + shift + 2 * device - 1, 6 * num_devices + shift - device - 2
 
 
 def v_min_block(device: int, num_devices: int) -> tuple[int, int, int, int]:
-    """The least memory of a V (arXiv:2405.15362, §3.2): one slot from device to device."""
+    """The least memory of a V (arXiv:2405.15362): one slot from device to device."""
     shift = 2 if num_devices % 3 == 0 else 0
     down, up = device, 2 * num_devices - device - 1
     return down, up, 2 * num_devices + shift + device, 4 * num_devices + shift - device - 1
@@ -84,7 +89,7 @@ def _v_min_bubble(p: IntArray) -> IntArray:
 
 
 def _v_half_stall_s(shape: PipelineShape) -> FloatArray:
-    """None where W + 2B >= 2F and W + 2F >= 2B (arXiv:2405.15362, §3.2)."""
+    """None where W + 2B >= 2F and W + 2F >= 2B (arXiv:2405.15362)."""
     difference_s = np.abs(shape.forward_s - np.asarray(shape.backward_input_s))
     return np.maximum(difference_s - np.asarray(shape.backward_weight_s) / 2, 0.0)
 
@@ -107,3 +112,36 @@ def _orders(block: BuildingBlock, p: int, m: int) -> Orders:
     table.pull_drain_forward()
     table.squeeze()
     return table.orders()
+
+
+def repeat_steady_state(orders: Orders, micro_batch: int, num_more: int) -> Orders:
+    """Lengthens a V-shaped order with split backward passes by repeating its steady state.
+
+    Args:
+        orders: A step whose devices all repeat the same six passes, from the first forward pass of `micro_batch` on
+            for one micro-batch at least.
+        micro_batch: Where to insert.
+        num_more: Micro-batches to insert.
+    """
+    if num_more == 0:
+        return orders
+    kind, batch, stage = [], [], []
+    for device in range(orders.num_devices):
+        ops = slice(orders.device_start[device], orders.device_start[device + 1])
+        starts = (orders.kind[ops] == OpKind.FORWARD) & (orders.stage[ops] == device)
+        cut = int(orders.device_start[device] + np.nonzero(starts & (orders.micro_batch[ops] == micro_batch))[0][0])
+        before, period, after = slice(ops.start, cut), slice(cut, cut + PERIOD), slice(cut, ops.stop)
+        shift = np.repeat(np.arange(num_more), PERIOD)
+        kind += [orders.kind[before], np.tile(orders.kind[period], num_more), orders.kind[after]]
+        stage += [orders.stage[before], np.tile(orders.stage[period], num_more), orders.stage[after]]
+        repeated = np.tile(orders.micro_batch[period], num_more) + shift
+        batch += [orders.micro_batch[before], repeated, orders.micro_batch[after] + num_more]
+    return Orders(
+        orders.stages,
+        orders.num_micro_batches + num_more,
+        device_start=orders.device_start + PERIOD * num_more * np.arange(orders.num_devices + 1),
+        kind=np.concatenate(kind),
+        micro_batch=np.concatenate(batch),
+        stage=np.concatenate(stage),
+        overlaps_next=np.zeros(len(orders) + PERIOD * num_more * orders.num_devices, np.bool_),
+    )

@@ -45,7 +45,7 @@ def dependencies(orders: Orders) -> Dependencies:
     divided output layer) a barrier.
     """
     made = _made_by(orders)
-    source = made[_needed_row(orders)[orders.kind, orders.stage], orders.micro_batch]
+    source = made.ravel()[orders.per_op(_needed_row(orders)) * orders.num_micro_batches + orders.micro_batch]
     partner, stream_start = np.full(len(orders), -1), orders.device_start
     if orders.stages.num_output_shards:
         source, partner, stream_start = _with_barriers(orders, source, made)
@@ -63,7 +63,7 @@ def _made_by(orders: Orders) -> IntArray:
     made = np.full((2 * num_stages + 1, orders.num_micro_batches), -1)
     row = np.stack([np.arange(num_stages) + (kind != OpKind.FORWARD) * num_stages for kind in OpKind])
     row[OpKind.BACKWARD_WEIGHT] = 2 * num_stages
-    made[row[orders.kind, orders.stage], orders.micro_batch] = np.arange(len(orders))
+    made.ravel()[orders.per_op(row) * orders.num_micro_batches + orders.micro_batch] = np.arange(len(orders))
     made[-1] = -1
     return made
 

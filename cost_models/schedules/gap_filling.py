@@ -3,6 +3,15 @@
 from collections import deque
 
 from meshwright.cost_models.schedules.orders import OpKind, Orders, StageMap, orders_from_lists
+from meshwright.cost_models.schedules.protocol import PipelineShape
+
+
+def relative_times(shape: PipelineShape) -> tuple[float, float, float]:
+    """F, B and W over F, rounded to 1 %: orders depend on no more, and equal keys let them be cached."""
+    forward_s = float(shape.forward_s) or float(shape.work_s) or 1.0
+    pass_s = (shape.forward_s, shape.backward_input_s, shape.backward_weight_s)
+    forward, backward_input, backward_weight = (round(float(time_s) / forward_s, 2) for time_s in pass_s)
+    return forward, backward_input, backward_weight
 
 
 class Timelines:

@@ -10,7 +10,10 @@ from meshwright.cost_models.schedules.protocol import BoolArray, FloatArray, Int
 
 @dataclass(frozen=True)
 class GPipe:
-    """All forward passes, then all backward passes (GPipe, arXiv:1811.06965, §2.3)."""
+    """All forward passes, then all backward passes.
+
+    GPipe: Efficient Training of Giant Neural Networks using Pipeline Parallelism (arXiv:1811.06965).
+    """
 
     name: str = "gpipe"
     parameter_copies: int = 1
@@ -40,7 +43,9 @@ class GPipe:
 
 @dataclass(frozen=True)
 class Interleaved:
-    """1F1B over v chunks a device (Efficient Large-Scale Language Model Training, arXiv:2104.04473, §2.2.2).
+    """1F1B over v chunks a device.
+
+    Efficient Large-Scale Language Model Training on GPU Clusters Using Megatron-LM (arXiv:2104.04473, §2.2).
 
     Devices run a group of micro-batches through a chunk before they turn to the next. The last group may be
     smaller, but not smaller than p, or devices would wait for each other for ever (Megatron-core has the same rule).
@@ -64,14 +69,8 @@ class Interleaved:
         """A warm-up of forward passes, then forward and backward in turn, then the backward passes left."""
         p, m, v = shape.sizes
         group = int(self._group(shape))
-        last = m % group
-        require(
-            m <= p <= group or last == 0 or last >= p,
-            "m % group_size == 0 or >= p",
-            m=m,
-            group_size=group,
-            p=p,
-        )
+        fits = group >= p and (m <= p or m % group == 0 or m % group >= p)
+        require(fits, "group_size >= p and (m % group_size == 0 or m % group_size >= p)", m=m, group_size=group, p=p)
         micro_batch, chunk = _chunks_in_turn(m, v, group)
         return warmed_up(self.stages(shape), m, self._warm_up(shape, np.arange(p)), micro_batch, chunk * p)
 
@@ -107,7 +106,10 @@ class Interleaved:
 
 @dataclass(frozen=True)
 class OneFOneB:
-    """One forward, one backward pass in turn (PipeDream-Flush; arXiv:2006.09503, §3.2)."""
+    """One forward, one backward pass in turn (PipeDream-Flush).
+
+    Memory-Efficient Pipeline-Parallel DNN Training (arXiv:2006.09503).
+    """
 
     name: str = "1f1b"
     parameter_copies: int = 1

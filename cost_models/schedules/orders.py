@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,7 @@ from meshwright.errors import AxisError
 
 IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
+Scalar = TypeVar("Scalar", bound=np.generic)
 
 
 class OpKind(IntEnum):
@@ -96,7 +98,7 @@ def loop_stages(num_devices: int, num_chunks: int = 1) -> StageMap:
 
 
 def v_stages(num_devices: int) -> StageMap:
-    """Down the devices and up again, so that the first and last stage share device 0 (arXiv:2405.15362, §4)."""
+    """Down the devices and up again, so that the first and last stage share device 0 (arXiv:2405.15362)."""
     return StageMap(np.concatenate([np.arange(num_devices), np.arange(num_devices)[::-1]]))
 
 
@@ -135,10 +137,18 @@ class Orders:
         """Device of every op, (num_ops,)."""
         return np.repeat(np.arange(self.num_devices), np.diff(self.device_start))
 
-    @cached_property
+    @property
     def chunk(self) -> IntArray:
         """Chunk of every op on its device, (num_ops,)."""
         return self.stages.chunk[self.stage]
+
+    @cached_property
+    def _cell(self) -> IntArray:
+        return self.kind * self.stages.num_stages + self.stage
+
+    def per_op(self, table: NDArray[Scalar]) -> NDArray[Scalar]:
+        """Looks up every op in a table by kind and stage, (num_kinds, num_stages) -> (num_ops,)."""
+        return table.ravel()[self._cell]
 
 
 def orders_from_lists(

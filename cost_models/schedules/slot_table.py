@@ -1,4 +1,4 @@
-"""Passes of unit length in slots: how a repeated building block becomes a schedule (arXiv:2405.15362, §3.3)."""
+"""Passes of unit length in slots: how a repeated building block becomes a schedule (arXiv:2405.15362)."""
 
 from bisect import insort
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ _HELD = (1, 1, 0, 0, -1, 0)
 """How a pass changes the activations that its device holds; the last entry is an idle slot."""
 
 _IDLE = -1
-_PERIOD = 6
+PERIOD = 6
 """Slots from one micro-batch to the next: F, B and W of two chunks."""
 
 _Position = tuple[int, int, int, int]
@@ -37,7 +37,7 @@ class SlotTable:
     def __init__(self, block: Sequence[tuple[int, int, int, int]], num_micro_batches: int) -> None:
         self._num_devices = len(block)
         self._m = num_micro_batches
-        starts = range(0, _PERIOD * num_micro_batches, _PERIOD)
+        starts = range(0, PERIOD * num_micro_batches, PERIOD)
         self.slot = [[[first + start for start in starts] for first in row] for row in block]
         self._place_weights()
 

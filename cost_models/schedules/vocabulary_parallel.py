@@ -1,4 +1,7 @@
-"""Vocabulary Parallel: 1F1B with the output layer divided among all devices (arXiv:2411.05288)."""
+"""Vocabulary Parallel: 1F1B with the output layer divided among all devices.
+
+Balancing Pipeline Parallelism with Vocabulary Parallelism (arXiv:2411.05288).
+"""
 
 from dataclasses import dataclass
 from math import floor
@@ -42,7 +45,7 @@ class VocabularyParallel:
         return orders_from_lists(self.stages(shape), m, ops)
 
     def bubble_s(self, shape: PipelineShape) -> FloatArray:
-        """(p-1)(F+B+W), F, B and W without the output layer: that of 1F1B (arXiv:2411.05288, §5)."""
+        """(p-1)(F+B+W), F, B and W without the output layer: that of 1F1B (arXiv:2411.05288)."""
         return (shape.p - 1) * shape.work_s
 
     def bubble_is_exact(self, shape: PipelineShape) -> BoolArray:
@@ -50,7 +53,7 @@ class VocabularyParallel:
         return np.asarray((shape.p == 1) & (self.bubble_s(shape) == 0))
 
     def peak_activations(self, shape: PipelineShape, device: int | IntArray = 0) -> FloatArray:
-        """min(m, p-i) of 1F1B and one more a barrier (arXiv:2411.05288, §5)."""
+        """min(m, p-i) of 1F1B and one more a barrier (arXiv:2411.05288)."""
         return np.asarray(np.minimum(shape.m, shape.p - device + self.num_barriers + 0.0))
 
     def _device_order(self, device: int, p: int, m: int, backward_share: float) -> list[tuple[int, int, int]]:

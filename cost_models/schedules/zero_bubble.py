@@ -6,7 +6,7 @@ from itertools import product
 
 import numpy as np
 
-from meshwright.cost_models.schedules.gap_filling import Timelines
+from meshwright.cost_models.schedules.gap_filling import Timelines, relative_times
 from meshwright.cost_models.schedules.orders import Orders, StageMap, loop_stages
 from meshwright.cost_models.schedules.protocol import BoolArray, FloatArray, IntArray, PipelineShape
 
@@ -32,11 +32,10 @@ class ZeroBubble:
     def orders(self, shape: PipelineShape) -> Orders:
         """The heuristic's order with the shortest span, over its eight variants."""
         p, m, _ = shape.sizes
-        pass_s = (float(shape.forward_s), float(shape.backward_input_s), float(shape.backward_weight_s))
-        return _best_orders(p, m, pass_s, self.pipelines_in_flight * p)
+        return _best_orders(p, m, relative_times(shape), self.pipelines_in_flight * p)
 
     def bubble_s(self, shape: PipelineShape) -> FloatArray:
-        """(p-1)(F+B-kW) with room for k·p micro-batches (arXiv:2401.10241, Table 2), but never below what a sync costs.
+        """(p-1)(F+B-kW) with room for k·p micro-batches (arXiv:2401.10241, §2), but never below what a sync costs.
 
         Before the last device's first pass and, with little room, after its last one, passes follow each other down
         or up the devices: (p-1)F or (p-1)·max(F, B). Fewer micro-batches have fewer weight gradients to fill with.
@@ -78,8 +77,12 @@ class _Variant:
 
 @lru_cache(maxsize=256)
 def _best_orders(p: int, m: int, pass_s: tuple[float, float, float], limit: int) -> Orders:
-    runs = [_Heuristic(p, m, pass_s, limit, _Variant(*flags)) for flags in product((True, False), repeat=3)]
-    return min(runs, key=lambda run: run.span_s()).timelines.orders()
+    """The order of the variant that has the shortest span on up to 4p micro-batches."""
+    runs = [_Heuristic(p, min(m, 4 * p), pass_s, limit, _Variant(*flags)) for flags in product((True, False), repeat=3)]
+    best = min(runs, key=_Heuristic.span_s)
+    if m > 4 * p:
+        best = _Heuristic(p, m, pass_s, limit, best.variant)
+    return best.timelines.orders()
 
 
 class _Heuristic:

@@ -1,4 +1,8 @@
-"""ZB-V: a V of two chunks a device with split backward passes (arXiv:2401.10241, §6; V-ZB of arXiv:2405.15362)."""
+"""ZB-V: a V of two chunks a device with split backward passes.
+
+Zero Bubble Pipeline Parallelism (arXiv:2401.10241); Pipeline Parallelism with Controllable Memory (arXiv:2405.15362)
+calls it V-ZB.
+"""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -6,14 +10,14 @@ from itertools import product
 
 import numpy as np
 
-from meshwright.cost_models.schedules.gap_filling import Timelines
+from meshwright.cost_models.schedules.gap_filling import Timelines, relative_times
 from meshwright.cost_models.schedules.orders import Orders, StageMap, v_stages
 from meshwright.cost_models.schedules.protocol import BoolArray, FloatArray, IntArray, PipelineShape
 
 
 @dataclass(frozen=True)
 class ZeroBubbleV:
-    """No bubble within a device's span for F = B = W, in the memory of 1F1B (arXiv:2401.10241, §6)."""
+    """No bubble within a device's span for F = B = W, in the memory of 1F1B (arXiv:2401.10241)."""
 
     name: str = "zb-v"
     parameter_copies: int = 1
@@ -26,12 +30,7 @@ class ZeroBubbleV:
     def orders(self, shape: PipelineShape) -> Orders:
         """The heuristic's order with the least waiting, over its four variants."""
         p, m, _ = shape.sizes
-        pass_s = (
-            float(shape.forward_s) / 2,
-            float(shape.backward_input_s) / 2,
-            float(shape.backward_weight_s) / 2,
-        )
-        return _best_orders(p, m, pass_s)
+        return _best_orders(p, m, relative_times(shape))
 
     def bubble_s(self, shape: PipelineShape) -> FloatArray:
         """What a sync costs, (p-1)·max(F, B)/2; with few micro-batches, what the first one's latency leaves idle."""
@@ -45,14 +44,18 @@ class ZeroBubbleV:
         return np.asarray(shape.has_equal_times & (shape.m >= shape.p))
 
     def peak_activations(self, shape: PipelineShape, device: int | IntArray = 0) -> FloatArray:
-        """min(m, p), as for 1F1B's first device (arXiv:2401.10241, §6)."""
+        """min(m, p), as for 1F1B's first device (arXiv:2401.10241)."""
         return np.minimum(shape.m, shape.p) + 0.0 * np.asarray(device)
 
 
 @lru_cache(maxsize=256)
 def _best_orders(p: int, m: int, pass_s: tuple[float, float, float]) -> Orders:
-    runs = [_improved(p, m, pass_s, *fill) for fill in product((True, False), repeat=2)]
-    return min(runs, key=lambda run: run.timelines.longest_wait_s).timelines.orders()
+    """The order of the variant with the least waiting on up to 4p micro-batches."""
+    runs = [_improved(p, min(m, 4 * p), pass_s, *fill) for fill in product((True, False), repeat=2)]
+    best = min(runs, key=lambda run: run.timelines.longest_wait_s)
+    if m > 4 * p:
+        best = _improved(p, m, pass_s, best.fill_first, best.fill_forward)
+    return best.timelines.orders()
 
 
 def _improved(p: int, m: int, pass_s: tuple[float, float, float], fill_first: bool, fill_forward: bool) -> "_Heuristic":

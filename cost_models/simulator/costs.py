@@ -25,7 +25,7 @@ class PassTimes:
         forward_s: Forward pass.
         backward_input_s: Gradient of the stage's input.
         backward_weight_s: Gradient of the stage's weights; a whole backward pass makes both.
-        recompute_s: Forward work repeated before the gradient of the input.
+        recompute_s: Forward work repeated before the gradient of the input; not for shards.
         overlap_saving_s: What a forward pass of this stage saves by running together with a backward pass.
     """
 
@@ -99,17 +99,19 @@ class DataParallelTimes:
 
 @dataclass(frozen=True)
 class OffloadTimes:
-    """Activations that go to the host after the forward pass, and come back one backward pass before they are used.
+    """Activations that go to the host after the forward pass, and come back before the backward pass.
 
     Attributes:
         offloaded_bytes: Of every stage's `StepBytes.activation`; 0 where nothing is offloaded.
         out_s: Copy to the host.
         in_s: Copy back.
+        lead_ops: Ops of the device beside which the copy back may run; more hide it better, but need more memory.
     """
 
     offloaded_bytes: PerStage
     out_s: PerStage
     in_s: PerStage
+    lead_ops: int = 2
 
 
 @dataclass(frozen=True)

@@ -92,6 +92,7 @@ def _changes(orders: Orders, sizes: StepBytes) -> tuple[FloatArray, FloatArray]:
         per_entry(value, stages.num_stages)
         for value in (sizes.activation, sizes.recomputed, sizes.forward_workspace, sizes.backward_workspace)
     )
+    recomputed = np.where(stages.is_shard, 0.0, recomputed)
     kept = activation + recomputed
     for_weight = kept if sizes.for_weight_gradient is None else per_entry(sizes.for_weight_gradient, stages.num_stages)
     # The shards of the output layer have no gradient of an input that could free a part before W (Vocab-2).
@@ -103,7 +104,7 @@ def _changes(orders: Orders, sizes: StepBytes) -> tuple[FloatArray, FloatArray]:
     at_start[OpKind.BACKWARD_INPUT] = recomputed + backward
     at_end[OpKind.BACKWARD_INPUT] = for_weight - kept - backward
     at_start[OpKind.BACKWARD_WEIGHT], at_end[OpKind.BACKWARD_WEIGHT] = none, -for_weight
-    return at_start[orders.kind, orders.stage], at_end[orders.kind, orders.stage]
+    return orders.per_op(at_start), orders.per_op(at_end)
 
 
 def _in_turn(first: FloatArray, second: FloatArray) -> FloatArray:

@@ -28,9 +28,9 @@ def op_durations(orders: Orders, passes: PassTimes) -> FloatArray:
             passes.overlap_saving_s,
         )
     )
-    back_s = recompute_s + for_input_s
+    back_s = np.where(orders.stages.is_shard, 0.0, recompute_s) + for_input_s
     by_kind = np.stack([forward_s, back_s + for_weight_s, back_s, for_weight_s])
-    duration_s = by_kind[orders.kind, orders.stage]
+    duration_s = orders.per_op(by_kind)
     (first,) = np.nonzero(orders.overlaps_next)
     second = first + 1
     forward = np.where(orders.kind[first] == OpKind.FORWARD, first, second)
@@ -65,10 +65,10 @@ def inputs_of(orders: Orders, needs: Dependencies, transfers: TransferTimes) -> 
     """The inputs of all ops, every transfer on its way as soon as it is made."""
     stages = orders.stages
     bandwidth_s = per_entry(transfers.bandwidth_s, stages.num_stages)
-    sent_s = _sent(stages, bandwidth_s)[orders.kind, orders.stage]
+    sent_s = orders.per_op(_sent(stages, bandwidth_s))
     total_s = bandwidth_s + per_entry(transfers.latency_s, stages.num_stages)
-    lag_s = _received(stages, total_s, transfers.barrier_s)[orders.kind, orders.stage]
-    pause_s = _sent(stages, total_s)[orders.kind, orders.stage] if transfers.blocks_sender else np.zeros(len(orders))
+    lag_s = orders.per_op(_received(stages, total_s, transfers.barrier_s))
+    pause_s = orders.per_op(_sent(stages, total_s)) if transfers.blocks_sender else np.zeros(len(orders))
     source = needs.source[: len(orders)]
     return Inputs(source, source, lag_s, sent_s, pause_s, queued=np.full(len(orders), -1))
 

@@ -12,9 +12,6 @@ from meshwright.cost_models.task_graph import TaskGraphBuilder, Wait
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
 
-_AHEAD = 2
-"""Offloaded activations come back while the backward pass before the one that needs them runs."""
-
 
 @dataclass(frozen=True)
 class SideTasks:
@@ -103,20 +100,12 @@ def add_offload(
     copied = np.full((num_stages, orders.num_micro_batches), -1)
     copied[out.stage, out.micro_batch] = _numbers(out)
     there = copied[orders.stage[backward], orders.micro_batch[backward]]
-    not_before = _ahead(orders, is_backward, backward)
+    not_before = backward - times.lead_ops - 1
+    not_before[not_before < orders.device_start[orders.device[backward]]] = -1
     back = _add_copies(builder, orders, backward, in_s, [Wait.at_end(there), Wait.at_end(not_before)])
     reload = np.full(len(orders), -1)
     reload[backward] = _numbers(back)
     return out, back, reload
-
-
-def _ahead(orders: Orders, is_backward: NDArray[np.bool_], backward: IntArray) -> IntArray:
-    """The backward pass after which a copy for a later one may start, so that only one is ahead; -1 for the first."""
-    (every,) = np.nonzero(is_backward)
-    nth = np.searchsorted(every, backward)
-    earlier = every[np.maximum(nth - _AHEAD, 0)]
-    same = (nth >= _AHEAD) & (orders.device[earlier] == orders.device[backward])
-    return np.where(same, earlier, -1)
 
 
 def _add_copies(

@@ -85,8 +85,10 @@ def _op_waits(orders: Orders, needs: Dependencies, inputs: Inputs) -> list[Wait]
 
 def _pauses(orders: Orders, inputs: Inputs) -> FloatArray:
     """Pause of a device before an op, because it still sends what the op before made."""
-    pause_s = np.concatenate([[0.0], inputs.pause_s[:-1]])
-    pause_s[orders.device_start[:-1]] = 0.0
+    pause_s = np.zeros(len(orders))
+    if inputs.pause_s.any():
+        pause_s[1:] = inputs.pause_s[:-1]
+        pause_s[orders.device_start[:-1]] = 0.0
     return pause_s
 
 

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from math import floor, log10
 from xml.sax.saxutils import escape
 
 from meshwright.cost_models.schedules.orders import OpKind, StageMap
@@ -10,12 +11,12 @@ from meshwright.cost_models.simulator.trace import OpRow, op_rows
 
 _ROW, _GAP = 22, 4
 """Height of a device's row, and the space below it."""
-_LEFT, _RIGHT, _TOP, _BOTTOM = 74, 16, 62, 30
+_LEFT, _RIGHT, _TOP, _BOTTOM = 74, 28, 62, 30
 _DIGIT = 6.0
 """Width of a digit at the size of the numbers in the boxes."""
 _NARROW = 2.5
 """Boxes below this width have no outline, which would hide them."""
-_NUM_TICKS = 8
+_MOST_TICKS = 10
 _LEGEND_STEP = 128
 
 _KINDS = ("forward", "backward", "backward, input", "backward, weight", "output layer, S", "output layer, T")
@@ -40,7 +41,8 @@ def timeline_svg(timeline: StepTimeline, title: str = "", width: int = 1400) -> 
     rows, pairs = op_rows(timeline), timeline.orders.overlaps_next.tolist()
     boxes = _Boxes((width - _LEFT - _RIGHT) / timeline.makespan_s)
     for row, has_beside in zip(rows, pairs, strict=True):
-        boxes.add(row, _colour(stages, row), is_half=has_beside or row.is_beside)
+        shade = 0 if stages.is_shard[row.stage] else row.chunk % len(_SHADES)
+        boxes.add(row, f"k{_colour(stages, row)} s{shade}", is_half=has_beside or row.is_beside)
     height = _TOP + num_devices * (_ROW + _GAP) + _BOTTOM
     size = f'viewBox="0 0 {width} {height}" width="{width}" height="{height}"'
     parts = [
@@ -65,14 +67,13 @@ class _Boxes:
         self._pixels_per_s = pixels_per_s
         self._shapes: dict[str, list[str]] = defaultdict(list)
 
-    def add(self, row: OpRow, colour: int, *, is_half: bool) -> None:
+    def add(self, row: OpRow, look: str, *, is_half: bool) -> None:
         left = _LEFT + row.start_s * self._pixels_per_s
         wide = (row.end_s - row.start_s) * self._pixels_per_s
         high = _ROW / 2 if is_half else _ROW
         top = _TOP + row.device * (_ROW + _GAP) + (high if row.is_beside else 0)
         outline = " o" if wide >= _NARROW else ""
-        look = f"k{colour} s{row.chunk % len(_SHADES)}{outline}"
-        self._shapes[look].append(f"M{left:.2f} {top:g}h{wide:.2f}v{high:g}h{-wide:.2f}z")
+        self._shapes[look + outline].append(f"M{left:.2f} {top:g}h{wide:.2f}v{high:g}h{-wide:.2f}z")
         number = str(row.micro_batch)
         if wide >= _DIGIT * len(number) + 2:
             middle = top + high / 2 + 3.5
@@ -104,11 +105,18 @@ def _axes(num_devices: int, makespan_s: float, right: int) -> Iterator[str]:
         middle = _TOP + device * (_ROW + _GAP) + _ROW / 2 + 4
         yield f'<text class="dim" x="{_LEFT - 8}" y="{middle:g}" text-anchor="end">device {device}</text>'
     scale, unit = (1e3, "ms") if makespan_s < 1.0 else (1.0, "s")
-    for tick in range(_NUM_TICKS + 1):
-        x = _LEFT + (right - _LEFT) * tick / _NUM_TICKS
-        label = f"{makespan_s * scale * tick / _NUM_TICKS:.4g} {unit}"
+    step = _round_step(makespan_s * scale / _MOST_TICKS)
+    for tick in range(int(makespan_s * scale / step) + 1):
+        x = _LEFT + (right - _LEFT) * tick * step / (makespan_s * scale)
         yield f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{_TOP - 4}" y2="{bottom + 4}"/>'
+        label = f"{tick * step:g} {unit}"
         yield f'<text class="dim" x="{x:.1f}" y="{bottom + 18}" text-anchor="middle">{label}</text>'
+
+
+def _round_step(at_least: float) -> float:
+    """The next 1, 2 or 5 times a power of ten."""
+    power = 10.0 ** floor(log10(at_least))
+    return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= at_least)
 
 
 def _style() -> str:
