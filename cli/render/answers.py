@@ -29,7 +29,7 @@ def _parts(answer: PlanSet, *, verbose: bool) -> Iterator[RenderableType]:
         yield from _nothing_fits(answer.shortfall, verbose=verbose)
     else:
         yield BLANK
-        yield PlanTable(answer.plans)
+        yield PlanTable(answer.plans, objective=answer.objective, places=_places(answer))
         yield from _trade_offs(answer, verbose=verbose)
         yield from plan_in_detail(answer.best, title="Best plan", verbose=verbose)
     yield from _search(answer, verbose=verbose)
@@ -65,7 +65,11 @@ def _trade_offs(answer: PlanSet, *, verbose: bool) -> Iterator[RenderableType]:
     shown = others if verbose else near[-MOST_ALTERNATIVES:]
     if shown:
         yield from heading("Trade-offs", "slower, but roomier, cheaper or on fewer GPUs")
-        yield PlanTable(shown, ranked=False)
+        yield PlanTable(shown, ranked=False, objective=answer.objective, places=_places(answer))
+
+
+def _places(answer: PlanSet) -> frozenset[tuple[str, int]]:
+    return frozenset((plan.cluster, plan.num_devices) for plan in (*answer.plans, *answer.pareto))
 
 
 def _nothing_fits(shortfall: Shortfall, *, verbose: bool) -> Iterator[RenderableType]:

@@ -56,7 +56,7 @@ def gap(share: float) -> str:
 
 def dollars(amount_usd: float) -> str:
     """Money: `$1.23`, `$0.0042`."""
-    return f"${amount_usd:,.2f}" if amount_usd >= 1 else f"${amount_usd:.2g}"
+    return f"${amount_usd:,.{2 if amount_usd >= 1 else 4}f}"
 
 
 def joules(energy_j: float) -> str:

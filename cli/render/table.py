@@ -1,6 +1,6 @@
 """The ranked table: one plan a line, as wide as the terminal allows, never wrapped and never cut."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from rich import box
@@ -37,10 +37,19 @@ class Column:
 
 @dataclass(frozen=True)
 class PlanTable:
-    """Plans one a line; where they are ranked, the first is marked."""
+    """Plans one a line.
+
+    Attributes:
+        plans: The plans.
+        ranked: Whether they are a ranking, whose first plan is marked.
+        objective: What the ranking is by; money and energy have a column of their own.
+        places: Every (cluster, number of devices) of the answer; each line names its own if there are several.
+    """
 
     plans: Sequence[Plan]
     ranked: bool = True
+    objective: str = "time"
+    places: frozenset[tuple[str, int]] = frozenset()
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """The roomiest of the layouts that fits the width."""
@@ -68,13 +77,10 @@ class PlanTable:
         return [*whole, (said, self._table(kept, 1)), (said, self._table(least, 1))]
 
     def _columns(self, *, short: bool) -> list[Column]:
-        place = _rank() if self.ranked else ()
-        return [
-            *place,
-            *_mesh(self.plans, short=short),
-            *_habits(short=short),
-            *_results(self.plans, short=short),
-        ]
+        where = _place(self.places or {(plan.cluster, plan.num_devices) for plan in self.plans})
+        axes = (*_mesh(self.plans, short=short), *_habits(short=short))
+        results = (*_spending(self.objective), *_results(self.plans, short=short))
+        return [*(_rank() if self.ranked else ()), *where, *axes, *results]
 
     def _agree_on(self, column: Column) -> bool:
         return len({column.cell(plan) for plan in self.plans}) == 1
@@ -100,11 +106,21 @@ def _rank() -> Iterator[Column]:
     yield Column("rank", "#", lambda p: str(p.rank), is_axis=False)
 
 
-def _mesh(plans: Sequence[Plan], *, short: bool) -> Iterator[Column]:
-    if len({plan.cluster for plan in plans}) > 1:
+def _place(places: Collection[tuple[str, int]]) -> Iterator[Column]:
+    if len({cluster for cluster, _ in places}) > 1:
         yield Column("cluster", "cluster", lambda p: p.cluster, left=True)
-    if len({plan.num_devices for plan in plans}) > 1:
+    if len({num_devices for _, num_devices in places}) > 1:
         yield Column("GPUs", "GPUs", lambda p: str(p.num_devices))
+
+
+def _spending(objective: str) -> Iterator[Column]:
+    if objective == "cost":
+        yield Column("cost", "cost", lambda p: numbers.dollars(p.cost_usd or 0.0), is_axis=False)
+    if objective == "energy":
+        yield Column("energy", "energy", lambda p: numbers.joules(p.energy_j or 0.0), is_axis=False)
+
+
+def _mesh(plans: Sequence[Plan], *, short: bool) -> Iterator[Column]:
     degrees = ["tp", "pp", "vpp", "cp", *(["ep"] if any(plan.axes.ep > 1 for plan in plans) else []), "dp"]
     for name in degrees:
         yield Column(name, name, _degree(name))

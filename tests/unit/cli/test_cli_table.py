@@ -48,3 +48,15 @@ def test_where_space_is_short_axes_that_never_differ_move_into_a_line_above(draw
 def test_partial_recompute_says_how_many_layers_of_a_stage(drawn, a_plan):
     assert "full 5/20" in drawn(PlanTable([a_plan(recompute="full", recompute_layers=5)]))
     assert "full 20" not in drawn(PlanTable([a_plan(recompute="full", recompute_layers=20)]))
+
+
+def test_a_ranking_by_money_or_energy_shows_it(drawn, a_plan):
+    assert "$6.10" in drawn(PlanTable([a_plan()], objective="cost"))
+    assert "4.2 MJ" in drawn(PlanTable([a_plan()], objective="energy"))
+
+
+def test_plans_say_where_they_run_once_an_answer_has_several_places(drawn, a_plan):
+    """Even if the table itself has only one of them."""
+    several = frozenset({("dgx-h100", 64), ("dgx-h100", 32)})
+    assert "GPUs" in drawn(PlanTable([a_plan()], places=several))
+    assert "GPUs" not in drawn(PlanTable([a_plan()]))
