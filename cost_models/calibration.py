@@ -8,6 +8,7 @@ from meshwright.cost_models.cluster import Accelerator, Cluster
 from meshwright.cost_models.collectives import CollectiveRates
 from meshwright.cost_models.kernels import KernelRates, spec_sheet_rates
 from meshwright.cost_models.training_rates import TrainingRates
+from meshwright.cost_models.uncertainty import PeakMemoryError, StepTimeError
 
 DEFAULT = "default"
 Rates = TypeVar("Rates")
@@ -40,6 +41,28 @@ class Residual:
     held_out_bias: float
 
 
+@dataclass(frozen=True, slots=True)
+class FittedParameter:
+    """One parameter of a training step, fitted on measured steps.
+
+    Attributes:
+        name: Field of `TrainingRates`; `sustained_fractions.nvidia-hopper` for one kind.
+        value: Found by the fit.
+        prior: What was believed before.
+        prior_width: How far off that may be, in one standard deviation: a share of the prior, or for
+            `step_overhead_s` in seconds.
+        standard_error: Of the value, in its own unit; with many sources their scatter counts, not their rows'.
+        is_identified: Whether the data say more about it than the prior does.
+    """
+
+    name: str
+    value: float
+    prior: float
+    prior_width: float
+    standard_error: float
+    is_identified: bool
+
+
 @dataclass(frozen=True)
 class Calibration:
     """Rates by accelerator.
@@ -49,6 +72,9 @@ class Calibration:
         kernels: Kernel rates by accelerator name, kind (`nvidia-hopper`) or `default`.
         collectives: Collective rates, by the same keys.
         training: What a training step loses against both.
+        step_time_error: How far off its step times may be.
+        memory_error: How far off predicted peak memory may be.
+        parameters: What a fit on measured steps found, and how well it knows it.
         provenance: What it was fitted on, by topic.
         residuals: How well it fits.
     """
@@ -57,6 +83,9 @@ class Calibration:
     kernels: Mapping[str, KernelRates] = field(default_factory=dict)
     collectives: Mapping[str, CollectiveRates] = field(default_factory=dict)
     training: TrainingRates = field(default_factory=TrainingRates)
+    step_time_error: StepTimeError = field(default_factory=StepTimeError)
+    memory_error: PeakMemoryError = field(default_factory=PeakMemoryError)
+    parameters: tuple[FittedParameter, ...] = ()
     provenance: Mapping[str, str] = field(default_factory=dict)
     residuals: tuple[Residual, ...] = ()
 

@@ -1,5 +1,6 @@
 """The price of every plan in a table: step time by term, peak memory by class and stage, energy and money."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import cached_property
@@ -37,6 +38,12 @@ class StepTerm(IntEnum):
     OVERHEAD = 13
 
 
+COMMUNICATION_TERMS = (
+    StepTerm.TENSOR_COMM, StepTerm.CONTEXT_COMM, StepTerm.EXPERT_COMM, StepTerm.PIPELINE_COMM, StepTerm.DATA_COMM,
+)  # fmt: skip
+HOST_TERMS = (StepTerm.HOST, StepTerm.OVERHEAD)
+
+
 @dataclass(frozen=True)
 class Costs:
     """What a table of plans costs.
@@ -54,6 +61,10 @@ class Costs:
     memory: MemoryBreakdown
     num_micro_batches: IntColumn
     hidden_comm_s: FloatColumn
+
+    def share(self, group: Sequence[StepTerm]) -> FloatColumn:
+        """(num_candidates,) share of the step that some of its terms take."""
+        return np.asarray(self.terms[list(group)].sum(axis=0) / self.step_time_s)
 
     @cached_property
     def peak_memory_bytes(self) -> FloatColumn:

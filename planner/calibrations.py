@@ -1,8 +1,10 @@
-"""Reads calibrations: the one that ships, and a user's own."""
+"""Reads and writes calibrations: those that ship, and a user's own."""
 
 import json
+import os
 from collections.abc import Iterator, Mapping
-from dataclasses import fields
+from contextlib import suppress
+from dataclasses import asdict, fields
 from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -14,11 +16,16 @@ from typing import Any
 from meshwright.cost_models.calibration import Calibration
 from meshwright.cost_models.collectives import CollectiveRates
 from meshwright.cost_models.kernels import KernelRates
+from meshwright.cost_models.training_rates import TrainingRates
+from meshwright.cost_models.uncertainty import PeakMemoryError, StepTimeError
 from meshwright.errors import FileError
 
 MAX_BYTES = 16 * 2**20
 SHIPPED = "kernels"
 SPEC_SHEET = "spec-sheet"
+PARTS: Mapping[str, type[Any]] = {
+    "training": TrainingRates, "step_time_error": StepTimeError, "memory_error": PeakMemoryError,
+}  # fmt: skip
 
 
 @cache
@@ -45,6 +52,24 @@ def read_calibration(name_or_path: str | PathLike[str]) -> Calibration:
     if name in list_calibrations():
         return _parse(name, (_folder() / f"{name}.json").read_text(encoding="utf-8"))
     return _parse(name, _text(Path(name)))
+
+
+def write_calibration(calibration: Calibration, path: str | PathLike[str]) -> None:
+    """Writes a calibration as JSON that `read_calibration` reads back; a reader never sees half of it.
+
+    Raises:
+        FileError: The file can't be written; what it held before is untouched.
+    """
+    file = Path(path).resolve()
+    part = file.with_name(f".{file.name}.{os.getpid()}.part")
+    try:
+        part.write_text(json.dumps(asdict(calibration), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        part.replace(file)
+    except OSError as error:
+        raise FileError(f"{path} can't be written: {error.strerror or error}") from None
+    finally:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
 
 
 def _folder() -> Traversable:
@@ -89,6 +114,8 @@ def _unknown_names(document: Mapping[str, Any]) -> Iterator[str]:
     for table, rates in (("kernels", KernelRates), ("collectives", CollectiveRates)):
         for device, given in document.get(table, {}).items():
             yield from _unknown(f"{table}.{device}.", given, rates)
+    for part, kind in PARTS.items():
+        yield from _unknown(f"{part}.", document.get(part, {}), kind)
 
 
 def _unknown(place: str, given: Mapping[str, Any], kind: type[Any]) -> Iterator[str]:
@@ -100,15 +127,20 @@ def _unknown(place: str, given: Mapping[str, Any], kind: type[Any]) -> Iterator[
 
 def _out_of_range(calibration: Calibration) -> Iterator[str]:
     """What no rate can be: a share of the data sheet that isn't above 0, or anything else below 0."""
-    for table, rates_by_device in (
-        ("kernels", calibration.kernels),
-        ("collectives", calibration.collectives),
-    ):
-        for device, rates in rates_by_device.items():
-            for field in fields(rates):
-                value = getattr(rates, field.name)
-                for number in value.values() if isinstance(value, Mapping) else (value,):
-                    is_share = field.name.endswith(("fraction", "fractions", "ratio"))
-                    if not (0 < number < inf or (number == 0 and not is_share)):
-                        bound = "above 0" if is_share else "at least 0"
-                        yield f"{table}.{device}.{field.name} must be finite and {bound}, but got {number}"
+    for table in ("kernels", "collectives"):
+        for device, rates in getattr(calibration, table).items():
+            yield from _wrong_numbers(f"{table}.{device}", rates)
+    for part in PARTS:
+        yield from _wrong_numbers(part, getattr(calibration, part))
+
+
+def _wrong_numbers(place: str, rates: Any) -> Iterator[str]:
+    for field in fields(rates):
+        value = getattr(rates, field.name)
+        if isinstance(value, tuple):  # names of kinds
+            continue
+        for number in value.values() if isinstance(value, Mapping) else (value,):
+            is_share = field.name.endswith(("fraction", "fractions", "ratio", "median", "spread"))
+            if not (0 < number < inf or (number == 0 and not is_share)):
+                bound = "above 0" if is_share else "at least 0"
+                yield f"{place}.{field.name} must be finite and {bound}, but got {number}"

@@ -1,0 +1,136 @@
+"""Error bars from residuals on groups that a fit didn't see: interval widths, and the spread of peak memory."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meshwright.cost_models.calibration import Calibration
+from meshwright.cost_models.candidates import BoolColumn, FloatColumn
+from meshwright.cost_models.price import COMMUNICATION_TERMS, HOST_TERMS
+from meshwright.cost_models.uncertainty import INTERVAL, PeakMemoryError, StepTimeError
+from meshwright.planner.fitting.step_fit import ROWS_OF_A_SOURCE, StepFit, each_unseen_s, first_half, source_weights
+from meshwright.planner.runs import Run, predict_runs
+
+TAIL = (1.0 - INTERVAL) / 2.0
+LEAST_WIDTH = 0.01
+"""No interval is narrower than ±1 %: repeats of one run differ by as much."""
+MIN_SOURCES = 4
+MEMORY_QUANTILE = 0.95
+"""Where the memory error must be right: at the risk that plans are ranked by unless told otherwise."""
+
+
+@dataclass(frozen=True)
+class StepResiduals:
+    """Steps predicted by fits that didn't see them; (num_rows,) each.
+
+    Attributes:
+        log_ratio: log(measured / predicted).
+        communication: Share of the predicted step that waits for links.
+        host: Share that waits for the host.
+        weights: Of the rows: sources count alike.
+    """
+
+    log_ratio: FloatColumn
+    communication: FloatColumn
+    host: FloatColumn
+    weights: FloatColumn
+
+    def __getitem__(self, rows: BoolColumn) -> "StepResiduals":
+        return StepResiduals(self.log_ratio[rows], self.communication[rows], self.host[rows], self.weights[rows])
+
+
+def step_time_error_of(fitted: StepFit) -> tuple[StepTimeError, float]:
+    """Interval widths from every source predicted by a fit on the others, and how many held-out steps they cover.
+
+    For the coverage the widths are fitted on either half of the groups and tried on the other.
+    """
+    steps, calibration = fitted.steps, fitted.calibration()
+    shares = (steps.shares(calibration, terms) for terms in (COMMUNICATION_TERMS, HOST_TERMS))
+    communication, host = (share.clip(0.0, 1.0) for share in shares)
+    weights = source_weights(steps, np.ones(len(steps.runs), dtype=np.bool_))
+
+    def residuals(labels: Sequence[str]) -> StepResiduals:
+        log_ratio = np.log(steps.measured_s / each_unseen_s(fitted, labels))
+        return StepResiduals(log_ratio, communication, host, weights)
+
+    unseen, first, kinds = residuals(steps.sources), first_half(steps), sorted(set(steps.kinds))
+    covered = [coverage(step_time_error(unseen[half]), unseen[~half]) for half in (first, ~first)]
+    error = step_time_error(unseen)
+    further = extra_width(error, residuals(steps.kinds)) if len(kinds) > 1 else 0.0
+    return replace(error, unseen_kind=further, seen_kinds=tuple(kinds)), float(np.mean(covered))
+
+
+def peak_memory_error_of(runs: Sequence[Run], calibration: Calibration) -> PeakMemoryError | None:
+    """Spread of measured over predicted peak memory, each source weighing alike; None with too few sources."""
+    measured = [run for run in runs if run.has_scorable_memory]
+    pairs = [
+        (run, np.log((run.peak_mem_gib or 0.0) / prediction.peak_memory_gib))
+        for run, prediction in zip(measured, predict_runs(measured, calibration), strict=True)
+        if prediction.peak_memory_gib
+    ]
+    sources = [run.source for run, _ in pairs]
+    if len(set(sources)) < MIN_SOURCES:
+        return None
+    rows = np.array([sources.count(source) for source in sources])
+    weights = np.minimum(1.0, ROWS_OF_A_SOURCE / rows)
+    return peak_memory_error(np.array([log_ratio for _, log_ratio in pairs]), weights)
+
+
+def weighted_quantile(values: FloatColumn, weights: FloatColumn, quantile: float) -> float:
+    """The value below which a share of the weight lies."""
+    order = np.argsort(values)
+    share = (np.cumsum(weights[order]) - weights[order] / 2) / weights.sum()
+    return float(np.interp(quantile, share, values[order]))
+
+
+def step_time_error(residuals: StepResiduals) -> StepTimeError:
+    """Interval widths by quantile regression, then scaled so that a tenth of the weight lies beyond either end."""
+    features = np.stack([np.ones_like(residuals.host), residuals.communication, residuals.host], axis=1)
+    slopes = np.maximum(_quantile_regression(features, np.abs(residuals.log_ratio), residuals.weights), 0.0)
+    scaled = residuals.log_ratio / np.maximum(features @ slopes, LEAST_WIDTH)
+    below = max(-weighted_quantile(scaled, residuals.weights, TAIL), LEAST_WIDTH)
+    above = max(weighted_quantile(scaled, residuals.weights, 1.0 - TAIL), LEAST_WIDTH)
+    base, communication, host = np.maximum(slopes * below, (LEAST_WIDTH, 0.0, 0.0)).tolist()
+    return StepTimeError(base, communication, host, above / below)
+
+
+def _quantile_regression(features: NDArray[np.float64], values: FloatColumn, weights: FloatColumn) -> FloatColumn:
+    """Non-negative slopes of the `INTERVAL` quantile (Koenker and Bassett, 1978), as a linear programme.
+
+    Minimise Σ w (q·over + (1-q)·under) subject to features · slopes + over - under = values, all ≥ 0.
+    """
+    from scipy.optimize import linprog  # noqa: PLC0415 - an optional dependency
+
+    rows, columns = features.shape
+    cost = np.concatenate([np.zeros(columns), INTERVAL * weights, (1.0 - INTERVAL) * weights])
+    equality = np.hstack([features, np.eye(rows), -np.eye(rows)])
+    return np.asarray(linprog(cost, A_eq=equality, b_eq=values, bounds=(0, None)).x[:columns])
+
+
+def _widths(error: StepTimeError, residuals: StepResiduals) -> FloatColumn:
+    """(num_rows,) half-widths of the intervals, on the side that each residual lies on."""
+    below = error.base + error.communication * residuals.communication + error.host * residuals.host
+    return np.where(residuals.log_ratio > 0.0, below * error.above, below)
+
+
+def coverage(error: StepTimeError, residuals: StepResiduals) -> float:
+    """Weighted share of steps inside their interval."""
+    inside = np.abs(residuals.log_ratio) <= _widths(error, residuals)
+    return float((inside * residuals.weights).sum() / residuals.weights.sum())
+
+
+def extra_width(error: StepTimeError, residuals: StepResiduals) -> float:
+    """What must be added below for as many steps of unseen kinds to be inside as of seen ones."""
+    excess = np.abs(residuals.log_ratio) - _widths(error, residuals)
+    sides = np.where(residuals.log_ratio > 0.0, error.above, 1.0)
+    return max(weighted_quantile(excess / sides, residuals.weights, INTERVAL), 0.0)
+
+
+def peak_memory_error(log_ratio: FloatColumn, weights: FloatColumn) -> PeakMemoryError:
+    """Median and spread of log(measured / predicted) peak memory; the spread from its upper tail."""
+    median = weighted_quantile(log_ratio, weights, 0.5)
+    upper = weighted_quantile(log_ratio, weights, MEMORY_QUANTILE) - median
+    odds = MEMORY_QUANTILE / (1.0 - MEMORY_QUANTILE)
+    return PeakMemoryError(float(np.exp(median)), max(upper / float(np.log(odds)), 1e-3))
