@@ -4,7 +4,7 @@ A block is a column-parallel linear in front, a row-parallel one behind, and wha
 (Megatron-LM, arXiv:1909.08053, §3; with sequence parallelism arXiv:2205.05198, §4.2).
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import singledispatch
 
 import numpy as np
@@ -32,14 +32,21 @@ class BlockTime:
         forward: (num_terms, num_shapes).
         backward: (num_terms, num_shapes), without recomputation.
         modules: Forward seconds (num_shapes,) of each module that selective recomputation can repeat.
+        weight_gradient: Of the backward seconds, (num_shapes,) those that nothing but the optimizer waits for.
     """
 
     forward: TermTable
     backward: TermTable
     modules: dict[RecomputeModules, FloatColumn] = field(default_factory=dict)
+    weight_gradient: FloatColumn | float = 0.0
 
     def __add__(self, other: "BlockTime") -> "BlockTime":
-        return BlockTime(self.forward + other.forward, self.backward + other.backward, self.modules | other.modules)
+        return BlockTime(
+            self.forward + other.forward,
+            self.backward + other.backward,
+            self.modules | other.modules,
+            self.weight_gradient + other.weight_gradient,
+        )
 
 
 @singledispatch
@@ -97,6 +104,7 @@ def linear_block(
     return exchange + BlockTime(
         forward=term_table(size, matmul=first.forward + second.forward, elementwise=cast),
         backward=term_table(size, matmul=first.backward + second.backward, elementwise=cast),
+        weight_gradient=first.weight_gradient + second.weight_gradient,
     )
 
 
@@ -146,7 +154,9 @@ def core_attention_time(calls: KernelCalls, shapes: Shapes, core: CoreAttention)
     size = len(shapes)
     return BlockTime(
         forward=term_table(size, attention=forward, context_comm=merge + np.maximum(ring - forward * share, 0.0)),
-        backward=term_table(size, attention=backward, context_comm=merge + np.maximum(2 * ring - backward * share, 0.0)),
+        backward=term_table(
+            size, attention=backward, context_comm=merge + np.maximum(2 * ring - backward * share, 0.0)
+        ),
         modules={RecomputeModules.CORE_ATTN: forward},
     )
 
@@ -213,6 +223,7 @@ def _(block: LatentAttention, calls: KernelCalls, shapes: Shapes) -> BlockTime:
         forward=term_table(size, matmul=down.forward, elementwise=rotary),
         backward=term_table(size, matmul=down.backward, elementwise=2 * rotary),
         modules={RecomputeModules.MLA_UP_PROJ: up.forward + rotary},
+        weight_gradient=down.weight_gradient,
     )
     return (
         norm_and_residual(calls, shapes)
@@ -267,9 +278,7 @@ def dense_feed_forward(calls: KernelCalls, shapes: Shapes, ffn_hidden: int, *, g
     ffn = ffn_hidden / shapes.tp
     up, down, activation, activation_backward = feed_forward(calls, shapes, shapes.tokens, ffn, gated=gated)
     size = len(shapes)
-    return linear_block(
-        calls, shapes, up, down, shapes.tokens * (calls.job.architecture.hidden + ffn)
-    ) + BlockTime(
+    return linear_block(calls, shapes, up, down, shapes.tokens * (calls.job.architecture.hidden + ffn)) + BlockTime(
         forward=term_table(size, elementwise=activation),
         backward=term_table(size, elementwise=activation_backward),
         modules={
@@ -311,7 +320,10 @@ def _(block: MoeMlp, calls: KernelCalls, shapes: Shapes) -> BlockTime:
     expert_forward = up.forward + down.forward + activation
     experts = BlockTime(
         forward=term_table(
-            size, matmul=up.forward + down.forward + router.forward, elementwise=activation + permute, expert_comm=exchange
+            size,
+            matmul=up.forward + down.forward + router.forward,
+            elementwise=activation + permute,
+            expert_comm=exchange,
         ),
         backward=term_table(
             size,
@@ -323,11 +335,12 @@ def _(block: MoeMlp, calls: KernelCalls, shapes: Shapes) -> BlockTime:
             RecomputeModules.MLP_ACT: activation,
             RecomputeModules.MOE: expert_forward + permute + exchange,
         },
+        weight_gradient=up.weight_gradient + down.weight_gradient + router.weight_gradient,
     )
     total = norm_and_residual(calls, shapes) + experts
     if block.shared_ffn_hidden:
         shared = dense_feed_forward(calls, shapes, block.shared_ffn_hidden, gated=block.gated)
-        total += BlockTime(shared.forward, shared.backward)
+        total += replace(shared, modules={})
     return total
 
 
@@ -343,6 +356,7 @@ def output_time(calls: KernelCalls, shapes: Shapes) -> BlockTime:
     return norm_and_residual(calls, shapes) + BlockTime(
         forward=term_table(size, matmul=head.forward, elementwise=loss, tensor_comm=gather),
         backward=term_table(size, matmul=head.backward, elementwise=loss, tensor_comm=gather),
+        weight_gradient=head.weight_gradient,
     )
 
 

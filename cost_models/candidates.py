@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from enum import IntEnum, IntFlag
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,12 @@ class Schedule(IntEnum):
     GPIPE = 0
     ONE_F_ONE_B = 1
     INTERLEAVED = 2
+    ZB_H1 = 3
+    ZB_H2 = 4
+    ZB_V = 5
+    V_HALF = 6
+    V_MIN = 7
+    DUALPIPEV = 8
 
 
 class Recompute(IntEnum):
@@ -53,7 +59,24 @@ class RecomputeModules(IntFlag):
     MOE = 32
 
 
-SCHEDULE_NAMES = {Schedule.GPIPE: "gpipe", Schedule.ONE_F_ONE_B: "1f1b", Schedule.INTERLEAVED: "interleaved"}
+SCHEDULE_NAMES = {
+    Schedule.GPIPE: "gpipe",
+    Schedule.ONE_F_ONE_B: "1f1b",
+    Schedule.INTERLEAVED: "interleaved",
+    Schedule.ZB_H1: "zb-h1",
+    Schedule.ZB_H2: "zb-h2",
+    Schedule.ZB_V: "zb-v",
+    Schedule.V_HALF: "v-half",
+    Schedule.V_MIN: "v-min",
+    Schedule.DUALPIPEV: "dualpipev",
+}
+"""What plans call them; the names of `schedules.SCHEDULES`."""
+V_SHAPED = (Schedule.ZB_V, Schedule.V_HALF, Schedule.V_MIN, Schedule.DUALPIPEV)
+"""Schedules of two chunks a device, down the devices and up again."""
+SPLIT_BACKWARD = (Schedule.ZB_H1, Schedule.ZB_H2, *V_SHAPED)
+"""Schedules that run weight gradients apart from input gradients; the enumeration knows only their closed forms."""
+OWN_SPLIT = -1
+"""The framework's own division of the layers, even wherever it can be."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +103,7 @@ class Candidates:
         recompute: A `Recompute` value.
         recompute_modules: `RecomputeModules` bits that apply with `Recompute.SELECTIVE`.
         recompute_layers: Layers of a pipeline stage that are recomputed with `Recompute.FULL` (all of them, or k of n).
+        split: Index into the job's `splits`, or `OWN_SPLIT`.
     """
 
     dp: IntColumn
@@ -97,6 +121,7 @@ class Candidates:
     recompute: IntColumn
     recompute_modules: IntColumn
     recompute_layers: IntColumn
+    split: IntColumn
 
     def __len__(self) -> int:
         return len(self.dp)
@@ -104,7 +129,7 @@ class Candidates:
     def __getitem__(self, rows: slice | IntColumn | BoolColumn) -> "Candidates":
         return Candidates(*(column[rows] for column in self.columns()))
 
-    def columns(self) -> tuple[NDArray[np.generic], ...]:
+    def columns(self) -> tuple[NDArray[Any], ...]:
         """All columns, in field order."""
         return tuple(getattr(self, field.name) for field in fields(self))
 

@@ -8,7 +8,7 @@ from meshwright.cost_models.candidates import Candidates, FloatColumn, Sharding
 from meshwright.cost_models.job import Job
 from meshwright.cost_models.kernel_calls import KernelCalls
 from meshwright.cost_models.memory import data_ranks, memory_breakdown
-from meshwright.cost_models.pipeline import bubble_s, num_micro_batches, pipeline_comm_s
+from meshwright.cost_models.pipeline import bubble_s, num_micro_batches, pipeline_comm_s, stage_passes
 from meshwright.cost_models.stage_costs import StageModel, stage_costs, stage_model
 from meshwright.cost_models.terms import LayerTerm
 
@@ -35,13 +35,14 @@ def floor_prices(job: Job, candidates: Candidates) -> Floor:
     model, problem = stage_model(job, candidates)
     stages = stage_costs(model)
     micro_batches = num_micro_batches(job, candidates)
-    busy_s = stages.forward_s + stages.backward_s
-    slowest_s, all_stages_s = busy_s.max(axis=1)[problem], (busy_s * stages.num_stages).sum(axis=1)[problem]
+    passes = stage_passes(stages)
     sends_s = pipeline_comm_s(job, KernelCalls(job), candidates, micro_batches, stages.boundary_bytes[problem])
     sharded = most_sharded(job, candidates)
     memory = memory_breakdown(leanest(job), sharded, stages, problem)
     return Floor(
-        step_time_s=micro_batches * slowest_s + bubble_s(candidates, slowest_s, all_stages_s) + sends_s,
+        step_time_s=micro_batches * passes.slowest_s[problem]
+        + bubble_s(candidates, micro_batches, passes, problem)
+        + sends_s,
         memory_bytes=(memory.total - memory.working * (1.0 + job.framework.fragmentation)).max(axis=1),
         balanced_s=micro_batches * (balanced_compute_s(model) * stages.num_stages).sum(axis=1)[problem] / candidates.pp,
     )

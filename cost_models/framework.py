@@ -55,20 +55,31 @@ class FrameworkProfile:
         tensor_parallel: Whether tensor parallelism exists.
         kv_head_replication: Whether tp may exceed the number of KV heads.
         uneven_stages: Whether layers may divide unevenly over stages.
+        explicit_splits: Whether it can be told the layers of every virtual stage.
         stages_by_cost: Whether layers are placed by their share of the cost, the output layer included.
         states: State bytes under none, ZeRO-1 and ZeRO-2.
         fsdp_states: State bytes under ZeRO-3 and HSDP.
+        gradients_persist: Whether gradient buffers live through the whole step, or only from the first backward pass to
+            the optimizer step.
+        zero2_by_unit: Whether ZeRO-2 is ZeRO-3 that doesn't reshard after the forward pass: gradients are whole for one
+            unit at a time, and parameters reshard during the backward pass.
+        tables_in_root: Whether ZeRO-3 keeps embedding and output layer gathered from the forward to the backward pass,
+            because only layers are units.
+        vocab_multiple: The vocabulary is padded to a multiple of this times the tensor-parallel degree.
         gradient_reduce_bytes: Bytes per parameter that the data-parallel reduction moves.
         gradient_accumulate_bytes: HBM traffic per parameter and micro-batch to accumulate gradients (0 if fused into
             the weight-gradient GEMM).
         flash_attention: Whether attention avoids the score matrix.
         attention_speed: Speed of its fused attention kernel relative to FlashAttention-2.
         norm_saved_bytes: Activation bytes kept per hidden element by one norm (its input and its output).
+        keeps_gathered_sequence: Whether sequence parallelism keeps the gathered input of a projection (DTensor), or
+            gathers it again in the backward pass (Megatron).
         gated_activation_saved: Tensors of the inner width that a gated feed-forward block keeps.
         plain_activation_saved: Tensors of the inner width that an ungated one keeps.
         dropout: Whether dropout masks are kept (one byte an element, two a layer).
         elementwise_traffic: HBM traffic of norms, activations, residuals relative to ideally fused kernels.
         logits_saved_bytes: Bytes per logit alive at the loss, the 16-bit output included.
+        parallel_logits_saved_bytes: The same where tensor parallelism divides the vocabulary; None if it is the same.
         loss_traffic_bytes: HBM traffic per logit of the loss, forward and backward.
         overlap_gradient_reduce: Whether gradients reduce beside the backward pass.
         overlap_parameter_gather: Whether ZeRO-1/2 parameters gather beside the next forward pass.
@@ -85,6 +96,7 @@ class FrameworkProfile:
         context_bytes: Device memory outside the allocator: context, communicators, library workspaces.
         fragmentation: Reserved-over-allocated excess of the caching allocator.
         stands_for: Other profiles of which at least one must allow a plan; empty for a framework of its own.
+        forced_schedules: Schedules that a user asks for whether or not the framework runs them; never from a file.
         sources: Where each value comes from, by attribute name.
     """
 
@@ -104,19 +116,26 @@ class FrameworkProfile:
     pipeline_with_fsdp: bool
     kv_head_replication: bool
     uneven_stages: bool
+    explicit_splits: bool
     stages_by_cost: bool
     states: StateBytes
     fsdp_states: StateBytes
+    gradients_persist: bool
+    zero2_by_unit: bool
+    tables_in_root: bool
+    vocab_multiple: int
     gradient_reduce_bytes: float
     gradient_accumulate_bytes: float
     flash_attention: bool
     attention_speed: float
     norm_saved_bytes: float
+    keeps_gathered_sequence: bool
     gated_activation_saved: float
     plain_activation_saved: float
     dropout: bool
     elementwise_traffic: float
     logits_saved_bytes: float
+    parallel_logits_saved_bytes: float | None
     loss_traffic_bytes: float
     overlap_gradient_reduce: bool
     overlap_parameter_gather: bool
@@ -132,4 +151,5 @@ class FrameworkProfile:
     context_bytes: float
     fragmentation: float
     stands_for: tuple[str, ...]
+    forced_schedules: tuple[str, ...] = ()
     sources: Mapping[str, str] = field(default_factory=dict, compare=False)

@@ -6,15 +6,26 @@ from meshwright.cost_models.architecture import Architecture
 from meshwright.cost_models.calibration import Calibration
 from meshwright.cost_models.cluster import Cluster
 from meshwright.cost_models.framework import FrameworkProfile
+from meshwright.cost_models.layer_split import LayerSplit
 from meshwright.cost_models.workload import Workload
 
 
 @dataclass(frozen=True)
 class Job:
-    """Model, cluster, workload, framework and calibration: the first argument of every cost model."""
+    """Model, cluster, workload, framework and calibration: the first argument of every cost model.
+
+    Attributes:
+        architecture: The model.
+        cluster: Where it trains.
+        workload: What a step is.
+        framework: Whose habits hold.
+        calibration: Rates of kernels and links.
+        splits: Explicit divisions of the layers that rows of a table may name (`Candidates.split`).
+    """
 
     architecture: Architecture
     cluster: Cluster
     workload: Workload
     framework: FrameworkProfile
     calibration: Calibration
+    splits: tuple[LayerSplit, ...] = ()

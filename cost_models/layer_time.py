@@ -32,6 +32,7 @@ class LayerTimes:
         backward: (num_kinds, num_terms, num_shapes), without recomputation.
         module_forward: (num_modules, num_kinds, num_shapes) forward seconds that selective recomputation repeats, by
             module in the order of `MODULES`.
+        weight_gradient: (num_kinds, num_shapes) of the backward seconds those of weight gradients.
         embedding: Forward and backward of the input embedding.
         output: Forward and backward of final norm, output layer and loss.
     """
@@ -39,6 +40,7 @@ class LayerTimes:
     forward: TermTable
     backward: TermTable
     module_forward: TermTable
+    weight_gradient: TermTable
     embedding: BlockTime
     output: BlockTime
 
@@ -51,6 +53,7 @@ def layer_times(calls: KernelCalls, shapes: Shapes) -> LayerTimes:
         forward=np.stack([kind.forward for kind in kinds]),
         backward=np.stack([kind.backward for kind in kinds]),
         module_forward=np.stack([[kind.modules.get(m, no_time) for kind in kinds] for m in MODULES]),
+        weight_gradient=np.stack([kind.weight_gradient + no_time for kind in kinds]),
         embedding=embedding_time(calls, shapes),
         output=output_time(calls, shapes),
     )

@@ -1,11 +1,23 @@
 """Closed forms of a pipeline's step: how long the bubble is, and how many micro-batches are in flight."""
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
-from meshwright.cost_models.candidates import Candidates, FloatColumn, IntColumn, Schedule
+from meshwright.cost_models.candidates import (
+    SCHEDULE_NAMES,
+    SPLIT_BACKWARD,
+    Candidates,
+    FloatColumn,
+    IntColumn,
+    Schedule,
+)
 from meshwright.cost_models.job import Job
 from meshwright.cost_models.kernel_calls import KernelCalls
+from meshwright.cost_models.schedules.protocol import PipelineSchedule, PipelineShape
+from meshwright.cost_models.schedules.registry import SCHEDULES
+from meshwright.cost_models.stage_costs import StageCosts
 
 
 def num_micro_batches(job: Job, candidates: Candidates) -> IntColumn:
@@ -13,26 +25,83 @@ def num_micro_batches(job: Job, candidates: Candidates) -> IntColumn:
     return job.workload.global_batch // (candidates.dp * candidates.micro_batch)
 
 
-def bubble_s(candidates: Candidates, slowest_s: FloatColumn, all_stages_s: FloatColumn) -> FloatColumn:
+@dataclass(frozen=True)
+class StagePasses:
+    """Seconds of one micro-batch, as the closed forms of a pipeline see them; (num_candidates,) each.
+
+    Attributes:
+        slowest_s: Forward and backward on the slowest stage.
+        others_s: The same, summed over all other stages.
+        forward_s: Forward on the mean of the other stages.
+        backward_input_s: Gradient of the input, recomputation included, on the mean of the other stages.
+        backward_weight_s: Gradient of the weights on the mean of the other stages.
+    """
+
+    slowest_s: FloatColumn
+    others_s: FloatColumn
+    forward_s: FloatColumn
+    backward_input_s: FloatColumn
+    backward_weight_s: FloatColumn
+
+
+def stage_passes(stages: StageCosts) -> StagePasses:
+    """The passes of every distinct stage problem; (num_problems,) each."""
+    busy_s = stages.forward_s + stages.backward_s
+    slowest = np.argmax(busy_s, axis=1)[:, None]
+    num_others = np.maximum(stages.num_stages.sum(axis=1) - 1.0, 1.0)
+
+    def others(seconds: NDArray[np.float64]) -> FloatColumn:
+        return np.asarray(
+            (seconds * stages.num_stages).sum(axis=1) - np.take_along_axis(seconds, slowest, axis=1)[:, 0]
+        )
+
+    forward_s, weight_s = others(stages.forward_s) / num_others, others(stages.weight_s) / num_others
+    return StagePasses(
+        slowest_s=np.take_along_axis(busy_s, slowest, axis=1)[:, 0],
+        others_s=others(busy_s),
+        forward_s=forward_s,
+        backward_input_s=others(busy_s) / num_others - forward_s - weight_s,
+        backward_weight_s=weight_s,
+    )
+
+
+def bubble_s(candidates: Candidates, micro_batches: IntColumn, passes: StagePasses, problem: IntColumn) -> FloatColumn:
     """Idle time of the slowest stage while the pipeline fills and drains.
 
     For equal stages (p-1)·t for GPipe and 1F1B, and (p-1)·t/v with v interleaved chunks (Narayanan et al.,
-    arXiv:2104.04473, §2.2); where stages differ, the other stages' times take the place of (p-1)·t.
+    arXiv:2104.04473, §2.2); where stages differ, the other stages' times take the place of (p-1)·t. The closed forms
+    of the other schedules are their own, on the mean of the other stages.
 
     Args:
         candidates: The plans.
-        slowest_s: (num_candidates,) forward and backward of one micro-batch on the slowest stage.
-        all_stages_s: (num_candidates,) the same, summed over all stages.
+        micro_batches: (num_candidates,) micro-batches a step.
+        passes: Of every stage problem.
+        problem: (num_candidates,) index into them.
     """
     chunks = np.where(candidates.schedule == Schedule.INTERLEAVED, candidates.vpp, 1)
-    return np.asarray((all_stages_s - slowest_s) / chunks)
+    bubble = np.asarray(passes.others_s[problem] / chunks)
+    for schedule, rows in _split_backward(candidates):
+        one = problem[rows]
+        shape = PipelineShape(
+            candidates.pp[rows], micro_batches[rows], candidates.vpp[rows],
+            passes.forward_s[one], passes.backward_input_s[one], passes.backward_weight_s[one],
+        )  # fmt: skip
+        bubble[rows] = np.maximum(schedule.bubble_s(shape), 0.0)
+    return bubble
+
+
+def _split_backward(candidates: Candidates) -> list[tuple[PipelineSchedule, IntColumn]]:
+    """The schedules of split backward passes that a table names, with their rows."""
+    present = [one for one in SPLIT_BACKWARD if (candidates.schedule == one).any()]
+    return [(SCHEDULES[SCHEDULE_NAMES[one]], np.flatnonzero(candidates.schedule == one)) for one in present]
 
 
 def in_flight(candidates: Candidates, micro_batches: IntColumn, first_index: FloatColumn) -> NDArray[np.float64]:
     """Micro-batches whose activations a stage holds at its peak, in whole-stage units; (num_candidates, num_groups).
 
     GPipe holds all m; 1F1B min(m, p-i) at stage i; interleaving runs 2(p-i-1)+(v-1)p+1 chunks ahead, each 1/v of a
-    stage (Megatron-core's schedules; at stage 0 this is p·(1+(p-1)/(p·v)), arXiv:2205.05198, §4.2.3).
+    stage (Megatron-core's schedules; at stage 0 this is p·(1+(p-1)/(p·v)), arXiv:2205.05198, §4.2.3). The other
+    schedules say so themselves.
 
     Args:
         candidates: The plans.
@@ -44,9 +113,13 @@ def in_flight(candidates: Candidates, micro_batches: IntColumn, first_index: Flo
     ahead = 2 * (pp - first_index - 1) + (vpp - 1) * pp + 1
     interleaved = np.minimum(ahead, m * vpp) / vpp
     schedule = candidates.schedule[:, None]
-    return np.where(
+    flying = np.where(
         schedule == Schedule.GPIPE, m, np.where(schedule == Schedule.INTERLEAVED, interleaved, one_f_one_b)
     ).astype(np.float64)
+    for one, rows in _split_backward(candidates):
+        shape = PipelineShape(pp[rows], m[rows], vpp[rows])
+        flying[rows] = one.peak_activations(shape, first_index[rows].astype(np.int64))
+    return flying
 
 
 def pipeline_comm_s(

@@ -14,7 +14,7 @@ from meshwright.cost_models.job import Job
 from meshwright.cost_models.kernel_calls import KernelCalls
 from meshwright.cost_models.memory import MemoryBreakdown, memory_breakdown, shard_extents
 from meshwright.cost_models.optimizer import optimizer_time_s
-from meshwright.cost_models.pipeline import bubble_s, num_micro_batches, pipeline_comm_s
+from meshwright.cost_models.pipeline import bubble_s, num_micro_batches, pipeline_comm_s, stage_passes
 from meshwright.cost_models.stage_costs import StageCosts, StageModel, stage_costs, stage_model
 from meshwright.cost_models.terms import NUM_LAYER_TERMS, LayerTerm
 
@@ -84,10 +84,7 @@ def price(job: Job, candidates: Candidates) -> Costs:
     calls = KernelCalls(job)
     micro_batches = num_micro_batches(job, candidates)
     memory = memory_breakdown(job, candidates, stages, problem)
-    busy_s = stages.forward_s + stages.backward_s
-    slowest = np.argmax(busy_s, axis=1)
-    slowest_s = np.take_along_axis(busy_s, slowest[:, None], axis=1)[:, 0]
-    all_stages_s = (busy_s * stages.num_stages).sum(axis=1)
+    slowest = np.argmax(stages.forward_s + stages.backward_s, axis=1)
     data = data_parallel_time(job, calls, candidates, stage_work(job, stages, problem), micro_batches)
     terms = np.zeros((len(StepTerm), len(candidates)))
     terms[: StepTerm.RECOMPUTE + 1] = slowest_stage_terms(model, slowest)[:, problem] * micro_batches
@@ -95,9 +92,11 @@ def price(job: Job, candidates: Candidates) -> Costs:
     terms[StepTerm.PIPELINE_COMM] = pipeline_comm_s(
         job, calls, candidates, micro_batches, stages.boundary_bytes[problem]
     )
-    terms[StepTerm.BUBBLE] = bubble_s(candidates, slowest_s[problem], all_stages_s[problem])
+    terms[StepTerm.BUBBLE] = bubble_s(candidates, micro_batches, stage_passes(stages), problem)
     terms[StepTerm.DATA_COMM] = data.exposed_s + calls.training.overlap_slowdown * data.hidden_s
-    terms[StepTerm.OPTIMIZER] = optimizer_time_s(job, calls, candidates, owned_parameters(job, candidates, stages, problem))
+    terms[StepTerm.OPTIMIZER] = optimizer_time_s(
+        job, calls, candidates, owned_parameters(job, candidates, stages, problem)
+    )
     terms[StepTerm.OVERHEAD] = calls.training.step_overhead_s
     return Costs(terms.sum(axis=0), terms, memory, micro_batches, data.hidden_s)
 
@@ -112,7 +111,7 @@ def slowest_stage_terms(model: StageModel, slowest: IntColumn) -> NDArray[np.flo
     terms[:-1] += (times.embedding.forward + times.embedding.backward)[:, shape] * model.has_embedding[rows, slowest]
     terms[:-1] += (times.output.forward + times.output.backward)[:, shape] * model.output_passes[rows, slowest]
     layers_forward = model.per_stage(times.forward.sum(axis=1))
-    terms[-1] = (layers_forward * model.repeated_share + model.by_modules("time"))[rows, slowest]
+    terms[-1] = (layers_forward * model.repeated_share + model.module_s)[rows, slowest]
     return terms
 
 

@@ -7,8 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meshwright.cost_models.architecture import Architecture
-from meshwright.cost_models.candidates import IntColumn
+from meshwright.cost_models.candidates import OWN_SPLIT, V_SHAPED, Candidates, IntColumn
+from meshwright.cost_models.job import Job
+from meshwright.cost_models.layer_split import LayerSplit
 from meshwright.cost_models.parameters import layer_parameters
+from meshwright.cost_models.shapes import distinct_rows
 
 
 @lru_cache(maxsize=4096)
@@ -24,8 +27,8 @@ def layers_per_chunk(num_layers: int, num_chunks: int) -> tuple[int, ...]:
     return tuple(base + (chunk in heavier) for chunk in range(num_chunks))
 
 
-def layers_by_cost(architecture: Architecture, num_stages: int) -> tuple[tuple[int, ...], int]:
-    """Split by parameters, output layer included, and the stage that the output layer comes to lie on.
+def layers_by_cost(architecture: Architecture, num_stages: int) -> LayerSplit:
+    """Split by parameters, output layer included; the output layer may come to lie before the last stage.
 
     A stage takes layers until the cumulative cost passes its even share; the layer that passes it stays (nanotron,
     `NanotronModel` placement of pipeline blocks by `get_block_compute_costs`).
@@ -38,7 +41,14 @@ def layers_by_cost(architecture: Architecture, num_stages: int) -> tuple[tuple[i
         placed += cost
         if placed > share * (stage + 1):
             stage = min(stage + 1, num_stages - 1)
-    return tuple(counts), stage
+    return LayerSplit(tuple(counts), stage)
+
+
+def own_split(job: Job, pp: int, vpp: int) -> LayerSplit:
+    """How the job's framework divides the layers by itself: evenly, or without interleaving by cost."""
+    if job.framework.stages_by_cost and vpp == 1:
+        return layers_by_cost(job.architecture, pp)
+    return LayerSplit(layers_per_chunk(job.architecture.num_layers, pp * vpp))
 
 
 @dataclass(frozen=True)
@@ -53,6 +63,7 @@ class StageLayout:
         num_stages: (num_groups,) stages in the group.
         group_of_stage: (pp,) group of every stage.
         chunk_layers: Layers of every virtual stage, in the order of the layers.
+        chunk_device: (pp·vpp,) stage that holds every virtual stage.
     """
 
     layer_counts: NDArray[np.float64]
@@ -62,29 +73,34 @@ class StageLayout:
     num_stages: NDArray[np.float64]
     group_of_stage: IntColumn
     chunk_layers: tuple[int, ...]
+    chunk_device: IntColumn
+
+    def layers_on(self, stage: int) -> tuple[int, ...]:
+        """Layers of each virtual stage on one device of the pipeline."""
+        return tuple(self.chunk_layers[chunk] for chunk in np.flatnonzero(self.chunk_device == stage))
 
 
-@lru_cache(maxsize=1024)
-def stage_layout(architecture: Architecture, pp: int, vpp: int, *, by_cost: bool = False) -> StageLayout:
-    """Layout of an architecture over `pp` devices with `vpp` chunks each (chunk c lies on device c mod pp).
-
-    Layers divide evenly, or without interleaving by cost where the framework places them so.
-    """
-    kinds = len(architecture.layer_kinds)
-    chunk_counts = np.zeros((pp * vpp, kinds))
-    if by_cost and vpp == 1:
-        layers, output_stage = layers_by_cost(architecture, pp)
-    else:
-        layers, output_stage = layers_per_chunk(architecture.num_layers, pp * vpp), pp - 1
-    bounds = np.cumsum((0, *layers))
+def chunk_kinds(architecture: Architecture, split: LayerSplit) -> NDArray[np.float64]:
+    """(num_virtual_stages, num_kinds) layers of each kind on every virtual stage, multi-token prediction included."""
+    kinds = architecture.layer_kinds
+    bounds = np.cumsum((0, *split.layers))
     index = np.array(architecture.layer_kind_index, dtype=np.int64)
-    for chunk in range(pp * vpp):
-        chunk_counts[chunk] = np.bincount(index[bounds[chunk] : bounds[chunk + 1]], minlength=kinds)
-    counts = chunk_counts.reshape(vpp, pp, kinds).sum(axis=0)
+    counts = np.zeros((split.num_stages, len(kinds)))
+    for chunk in range(split.num_stages):
+        counts[chunk] = np.bincount(index[bounds[chunk] : bounds[chunk + 1]], minlength=len(kinds))
     for layer in architecture.mtp_layers:
-        counts[output_stage, architecture.layer_kinds.index(layer)] += 1
-    ends = np.zeros((pp, 2))
-    ends[0, 0] = ends[output_stage, 1] = 1.0
+        counts[split.output, kinds.index(layer)] += 1
+    return counts
+
+
+@lru_cache(maxsize=4096)
+def stage_layout(architecture: Architecture, split: LayerSplit, pp: int, *, v_shaped: bool = False) -> StageLayout:
+    """Layout of an architecture over `pp` devices: chunk c lies on device c mod pp, in a V on 2pp-1-c for c >= pp."""
+    kinds, chunks = len(architecture.layer_kinds), np.arange(split.num_stages)
+    device = np.where(chunks < pp, chunks, 2 * pp - 1 - chunks) if v_shaped else chunks % pp
+    counts, ends = np.zeros((pp, kinds)), np.zeros((pp, 2))
+    np.add.at(counts, device, chunk_kinds(architecture, split))
+    ends[device[0], 0] = ends[device[split.output], 1] = 1.0
     unique, first, group, num = np.unique(
         np.hstack([counts, ends]), axis=0, return_index=True, return_inverse=True, return_counts=True
     )
@@ -95,8 +111,20 @@ def stage_layout(architecture: Architecture, pp: int, vpp: int, *, by_cost: bool
         first_index=first.astype(np.float64),
         num_stages=num.astype(np.float64),
         group_of_stage=group.reshape(-1).astype(np.int64),
-        chunk_layers=layers,
+        chunk_layers=split.layers,
+        chunk_device=device,
     )
+
+
+def row_layout(job: Job, candidates: Candidates, row: int) -> StageLayout:
+    """The layout of one plan."""
+    c = candidates
+    return _layout(job, int(c.pp[row]), int(c.vpp[row]), bool(np.isin(c.schedule[row], V_SHAPED)), int(c.split[row]))
+
+
+def _layout(job: Job, pp: int, vpp: int, v_shaped: bool, split: int) -> StageLayout:
+    layers = own_split(job, pp, vpp) if split == OWN_SPLIT else job.splits[split]
+    return stage_layout(job.architecture, layers, pp, v_shaped=v_shaped)
 
 
 @dataclass(frozen=True)
@@ -130,11 +158,10 @@ def stack_layouts(layouts: list[StageLayout]) -> StackedLayouts:
     return StackedLayouts(*(stacked(name) for name in StackedLayouts.__dataclass_fields__))
 
 
-def stacked_stage_layouts(
-    architecture: Architecture, pp: IntColumn, vpp: IntColumn, *, by_cost: bool = False
-) -> tuple[StackedLayouts, IntColumn]:
-    """Layouts of a column of pipelines: the distinct ones stacked, and each row's index into them."""
-    key = pp * 4096 + vpp
-    distinct, index = np.unique(key, return_inverse=True)
-    layouts = [stage_layout(architecture, int(k // 4096), int(k % 4096), by_cost=by_cost) for k in distinct]
-    return stack_layouts(layouts), index.reshape(-1).astype(np.int64)
+def stacked_stage_layouts(job: Job, candidates: Candidates) -> tuple[StackedLayouts, IntColumn]:
+    """Layouts of a table's pipelines: the distinct ones stacked, and each row's index into them."""
+    c = candidates
+    v_shaped = np.isin(c.schedule, V_SHAPED)
+    first, index = distinct_rows(c.pp, c.vpp, v_shaped.astype(np.int64), c.split - OWN_SPLIT)
+    layouts = [_layout(job, int(c.pp[row]), int(c.vpp[row]), bool(v_shaped[row]), int(c.split[row])) for row in first]
+    return stack_layouts(layouts), index

@@ -97,7 +97,7 @@ def evaluate(
         InputError: Something given can't be used, or the plan makes no mesh of the devices.
     """
     problem = _single(read_problems(model, cluster, workload, **question))
-    return evaluate_row(problem, plan_row(problem, plan))
+    return evaluate_row(*plan_row(problem, plan))
 
 
 def explain(
@@ -127,7 +127,8 @@ def explain(
         InputError: Something given can't be used.
     """
     problem = _single(read_problems(model, cluster, workload, fix=fix, limit=limit, **question))
-    return explain_row(problem, None if plan is None else plan_row(problem, plan), why_not)
+    problem, row = (problem, None) if plan is None else plan_row(problem, plan)
+    return explain_row(problem, row, why_not)
 
 
 def compare(
@@ -153,13 +154,11 @@ def compare(
     if len(plans) < 2:
         raise AxisError(f"a comparison needs at least 2 plans, but got {len(plans)}")
     problem = _single(read_problems(model, cluster, workload, **question))
-    return compare_rows(problem, [plan_row(problem, one) for one in plans])
+    return compare_rows([plan_row(problem, one) for one in plans])
 
 
 def _single(problems: tuple[Problem, ...]) -> Problem:
     if len(problems) > 1:
         names = ", ".join(problem.job.cluster.name for problem in problems)
-        raise AxisError(
-            f"one plan runs on one pool, but the cluster has several: {names}; give a file with one"
-        )
+        raise AxisError(f"one plan runs on one pool, but the cluster has several: {names}; give a file with one")
     return problems[0]

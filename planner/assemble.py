@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from meshwright.cost_models.candidates import (
+    OWN_SPLIT,
     SCHEDULE_NAMES,
     Candidates,
     Recompute,
@@ -15,10 +16,12 @@ from meshwright.cost_models.candidates import (
 )
 from meshwright.cost_models.cluster import Cluster
 from meshwright.cost_models.flops import step_flops
+from meshwright.cost_models.job import Job
 from meshwright.cost_models.memory import expert_data_ranks
 from meshwright.cost_models.price import Costs, StepTerm
 from meshwright.cost_models.spending import cost_usd, energy_j
-from meshwright.cost_models.stages import stage_layout
+from meshwright.cost_models.stages import row_layout
+from meshwright.planner.axes import LAYERS
 from meshwright.planner.problem import Problem
 from meshwright.planner.results import MemoryClasses, Plan, PlanAxes, RankLayout, StageReport, StepBreakdown
 from meshwright.planner.rules import runs_on
@@ -76,9 +79,7 @@ def to_plans(rows: Sequence[PricedRow]) -> tuple[Plan, ...]:
     launchers: dict[int, tuple[str, ...]] = {}
     for problem in {id(row.problem): row.problem for row in rows}.values():
         own = [index for index, row in enumerate(rows) if row.problem is problem]
-        table = Candidates.concatenate(
-            [rows[index].candidates[rows[index].row : rows[index].row + 1] for index in own]
-        )
+        table = Candidates.concatenate([rows[index].candidates[rows[index].row : rows[index].row + 1] for index in own])
         launchers |= dict(zip(own, runs_on(problem.job, table), strict=True))
     return tuple(_plan(row, index + 1, launchers[index]) for index, row in enumerate(rows))
 
@@ -98,7 +99,7 @@ def _plan(priced: PricedRow, rank: int, launchers: tuple[str, ...]) -> Plan:
         rank=rank,
         cluster=cluster.name,
         num_devices=cluster.num_devices,
-        axes=plan_axes(priced.candidates, priced.row),
+        axes=plan_axes(problem.job, priced.candidates, priced.row),
         num_micro_batches=int(priced.costs.num_micro_batches[priced.row]),
         step_time_s=step_time_s,
         tokens_per_s=workload.tokens / step_time_s,
@@ -122,9 +123,10 @@ def _plan(priced: PricedRow, rank: int, launchers: tuple[str, ...]) -> Plan:
     )
 
 
-def plan_axes(candidates: Candidates, row: int) -> PlanAxes:
+def plan_axes(job: Job, candidates: Candidates, row: int) -> PlanAxes:
     """The axes of one row in the field's words."""
-    value = {name: getattr(candidates, name)[row] for name in PlanAxes.model_fields}
+    value = {name: getattr(candidates, name)[row] for name in PlanAxes.model_fields if name != LAYERS}
+    split = int(candidates.split[row])
     modules = int(value["recompute_modules"])
     return PlanAxes(
         **{name: int(number) for name, number in value.items() if name in _COUNTS},
@@ -133,6 +135,7 @@ def plan_axes(candidates: Candidates, row: int) -> PlanAxes:
         schedule=SCHEDULE_NAMES[Schedule(int(value["schedule"]))],  # type: ignore[arg-type]
         recompute=Recompute(int(value["recompute"])).name.lower(),  # type: ignore[arg-type]
         recompute_modules=tuple(m.name.lower() for m in RecomputeModules if m.name and modules & m),
+        layers=None if split == OWN_SPLIT else job.splits[split].layers,
     )
 
 
@@ -146,15 +149,14 @@ def breakdown(costs: Costs, row: int) -> StepBreakdown:
 
 def stage_reports(priced: PricedRow) -> tuple[StageReport, ...]:
     """Peak memory of every stage, equal stages repeated."""
-    job, pp, vpp = priced.problem.job, priced.axis("pp"), priced.axis("vpp")
-    layout = stage_layout(job.architecture, pp, vpp, by_cost=job.framework.stages_by_cost)
+    layout = row_layout(priced.problem.job, priced.candidates, priced.row)
     memory = {name: getattr(priced.costs.memory, name)[priced.row] for name in MEMORY_CLASSES}
     reports = []
     for stage, group in enumerate(layout.group_of_stage):
         classes = MemoryClasses(**{name: float(values[group]) for name, values in memory.items()})
         total = sum(float(values[group]) for values in memory.values())
         reports.append(
-            StageReport(stage=stage, layers=layout.chunk_layers[stage::pp], peak_memory_bytes=total, memory=classes)
+            StageReport(stage=stage, layers=layout.layers_on(stage), peak_memory_bytes=total, memory=classes)
         )
     return tuple(reports)
 
@@ -207,9 +209,7 @@ def reasons(priced: PricedRow, stages: tuple[StageReport, ...], layout: RankLayo
     places = [f"{axis}={layout.size[axis]} over {link}" for axis, link in layout.link.items()]
     if places:
         said.append(f"groups: {', '.join(places)}")
-    waiting = [
-        (term, float(priced.costs.terms[term, priced.row])) for term in (*COMMUNICATION, StepTerm.BUBBLE)
-    ]
+    waiting = [(term, float(priced.costs.terms[term, priced.row])) for term in (*COMMUNICATION, StepTerm.BUBBLE)]
     total = sum(seconds for _, seconds in waiting)
     if total > 0:
         most = max(waiting, key=lambda item: item[1])[0]

@@ -18,6 +18,7 @@ from meshwright.cost_models.candidates import (
     Schedule,
     Sharding,
 )
+from meshwright.cost_models.layer_split import LayerSplit
 from meshwright.errors import AxisError
 
 INTEGER_AXES = ("dp", "tp", "pp", "vpp", "cp", "ep", "etp", "shard_group", "micro_batch", "recompute_layers")
@@ -33,6 +34,9 @@ NAMED_VALUES: Mapping[str, Mapping[str, int]] = {
 
 AXES = (*INTEGER_AXES, *NAMED_VALUES, "recompute_modules")
 """Every axis; the columns of `Candidates`."""
+
+LAYERS = "layers"
+"""Word of a plan's text for an explicit division of the layers; no axis of the search, so that nothing bounds it."""
 
 ALIASES = {
     "mbs": "micro_batch",
@@ -55,6 +59,8 @@ _COMPARISONS: Mapping[str, Callable[[Any, Any], Any]] = {
     "=": operator.eq,
 }
 _TERM = re.compile(r"^\s*([A-Za-z_-]+)\s*(<=|>=|==|!=|<|>|=)\s*(\S+)\s*$")
+_COMMA = re.compile(r"\s*,\s*")
+_SPLIT = re.compile(rf"[\s,]{LAYERS}\s*=\s*(\d+(?:\s*,\s*\d+)*)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,10 +179,7 @@ def spoken(value: object) -> str:
 def value_text(axis: str, value: int) -> str:
     """How a column value is written."""
     if axis == "recompute_modules":
-        return (
-            "+".join(module.name.lower() for module in RecomputeModules if module.name and value & module)
-            or "none"
-        )
+        return "+".join(module.name.lower() for module in RecomputeModules if module.name and value & module) or "none"
     if axis in NAMED_VALUES:
         return {number: name for name, number in NAMED_VALUES[axis].items()}[int(value)]
     return str(int(value))
@@ -243,32 +246,55 @@ def _contradictions(demands: Sequence[Constraint]) -> list[str]:
 
 @dataclass(frozen=True)
 class PlanText:
-    """A plan as a user gives it: some axes, the rest to be derived or defaulted."""
+    """A plan as a user gives it: some axes, the rest to be derived or defaulted.
+
+    Attributes:
+        values: Column values of the axes that are given.
+        split: The division of the layers, if it is given.
+    """
 
     values: Mapping[str, int] = field(default_factory=dict)
+    split: LayerSplit | None = None
+
+
+def parse_split(text: str) -> LayerSplit:
+    """A division of the layers from `20,20,20,20`: layers of every virtual stage, in the order of the layers.
+
+    Raises:
+        AxisError: It isn't a list of counts.
+    """
+    parts = [part.strip() for part in text.strip().strip("[]()").split(",")]
+    if not all(part.isdecimal() and len(part) < 6 for part in parts):  # noqa: PLR2004 - no model has 10^5 layers
+        raise AxisError(f"{LAYERS} is a list of the layers of every virtual stage, such as 7,8,8,7, but got {text!r}")
+    return LayerSplit(tuple(map(int, parts)))
 
 
 def parse_plan(text: str) -> PlanText:
-    """A plan from text such as `tp=8 pp=4 vpp=5 recompute=full`.
+    """A plan from text such as `tp=8 pp=4 vpp=5 recompute=full`, with `layers=19,20,20,21` where stages are uneven.
 
     Raises:
         AxisError: A word can't be read or an axis is given twice with different values. Holds every problem found.
     """
     values: dict[str, int] = {}
     problems: list[str] = []
+    split: LayerSplit | None = None
+    text = _SPLIT.sub(lambda match: " " + LAYERS + "=" + _COMMA.sub(";", match[1]), " " + text)
     for word in _words([text]):
         try:
+            if word.startswith(LAYERS + "="):
+                split = parse_split(word.removeprefix(LAYERS + "=").replace(";", ","))
+                continue
             demand = parse_constraint(word, fix=True)
         except AxisError as error:
             problems += error.problems
             continue
         if values.setdefault(demand.axis, demand.value) != demand.value:
             problems.append(f"{demand.axis} is given twice: {values[demand.axis]} and {demand.value}")
-    if not values and not problems:
+    if not values and split is None and not problems:
         problems.append("a plan names at least one axis, such as tp=8 pp=4, but got an empty text")
     if problems:
         raise AxisError(problems)
-    return PlanText(values)
+    return PlanText(values, split)
 
 
 def row_text(candidates: Candidates, row: int = 0) -> str:

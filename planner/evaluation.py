@@ -5,10 +5,11 @@ from collections.abc import Mapping, Sequence
 
 from meshwright.cost_models.candidates import Candidates
 from meshwright.cost_models.floor import floor_prices
+from meshwright.cost_models.layer_split import LayerSplit
 from meshwright.cost_models.price import price
 from meshwright.errors import AxisError
 from meshwright.planner.assemble import PricedRow, to_plan
-from meshwright.planner.axes import axis_name, axis_value, parse_plan, spoken
+from meshwright.planner.axes import LAYERS, PlanText, axis_name, axis_value, parse_plan, parse_split, spoken
 from meshwright.planner.neighbours import changes
 from meshwright.planner.problem import Problem
 from meshwright.planner.results import Comparison, Evaluation, Explanation, Plan, PlanAxes, WhyNot
@@ -17,13 +18,13 @@ from meshwright.planner.search import search
 from meshwright.planner.space import single_plan
 
 GIB = 2.0**30
-UNPRICEABLE = ("devices", "batch-dp", "batch", "layers", "shard-group-divides", "expert-ranks", "experts")
+UNPRICEABLE = ("devices", "batch-dp", "batch", "layers", "shard-group-divides", "expert-ranks", "experts", "split")
 """Rules without which a plan has no meaning, so that it can't be priced either."""
 PlanLike = str | Mapping[str, object] | PlanAxes | Plan
 
 
-def plan_row(problem: Problem, plan: PlanLike) -> Candidates:
-    """A one-row table from however a user gives a plan.
+def plan_row(problem: Problem, plan: PlanLike) -> tuple[Problem, Candidates]:
+    """A one-row table from however a user gives a plan, and the problem with the plan's division of the layers.
 
     Raises:
         AxisError: An axis or value can't be read.
@@ -32,23 +33,32 @@ def plan_row(problem: Problem, plan: PlanLike) -> Candidates:
         plan = plan.axes
     if isinstance(plan, PlanAxes):
         plan = plan.model_dump()
-    if isinstance(plan, str):
-        return single_plan(problem, dict(parse_plan(plan).values))
-    return single_plan(problem, dict(_axis_values(plan)))
+    read = parse_plan(plan) if isinstance(plan, str) else _read_axes(plan)
+    values = dict(read.values)
+    if read.split is not None:
+        problem, values["split"] = problem.with_split(read.split)
+        values.setdefault("vpp", max(read.split.num_stages // values.get("pp", 1), 1))
+    return problem, single_plan(problem, values)
 
 
-def _axis_values(given: Mapping[str, object]) -> dict[str, int]:
+def _read_axes(given: Mapping[str, object]) -> PlanText:
     values: dict[str, int] = {}
     problems: list[str] = []
+    split: LayerSplit | None = None
     for name, value in given.items():
+        joint = "," if name == LAYERS else "+"
+        text = joint.join(map(str, value)) if isinstance(value, list | tuple) else str(value)
         try:
+            if name == LAYERS:
+                split = parse_split(text) if value is not None else None
+                continue
             axis = axis_name(name)
-            values[axis] = axis_value(axis, spoken(value))
+            values[axis] = axis_value(axis, text)
         except AxisError as error:
             problems += error.problems
     if problems:
         raise AxisError(problems)
-    return values
+    return PlanText(values, split)
 
 
 def plan_from_json(text: str | bytes, rank: int = 1) -> Mapping[str, object]:
@@ -103,7 +113,7 @@ def explain_row(problem: Problem, row: Candidates | None, why_not: str | None) -
 
 def explain_why_not(problem: Problem, text: str, best: Plan) -> WhyNot:
     """Why a given plan isn't the answer: which rules it breaks, what overflows, or where it loses time."""
-    row = plan_row(problem, text)
+    problem, row = plan_row(problem, text)
     broken = violated(all_rules(problem.job, problem.constraints), row)
     said = tuple(f"{rule.name}: {rule.explain(row)}" for rule in broken)
     if any(rule.name in UNPRICEABLE for rule in broken):
@@ -140,7 +150,7 @@ def term_deltas(plan: Plan, other: Plan) -> dict[str, float]:
     return {name: float(own[name] - base[name]) for name in own}
 
 
-def compare_rows(problem: Problem, rows: Sequence[Candidates]) -> Comparison:
+def compare_rows(given: Sequence[tuple[Problem, Candidates]]) -> Comparison:
     """Several plans side by side, in the order given."""
-    plans = tuple(evaluate_row(problem, row, rank).plan for rank, row in enumerate(rows, start=1))
+    plans = tuple(evaluate_row(problem, row, rank).plan for rank, (problem, row) in enumerate(given, start=1))
     return Comparison(plans=plans, term_deltas_s=tuple(term_deltas(plan, plans[0]) for plan in plans))

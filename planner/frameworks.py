@@ -1,7 +1,7 @@
 """Reads framework profiles from the catalog."""
 
 import difflib
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import lru_cache
 from importlib.resources import files
 from typing import Any
@@ -16,9 +16,7 @@ _FOLDER = files("meshwright.datasets") / "frameworks"
 def list_frameworks() -> tuple[str, ...]:
     """Names of all framework profiles, sorted."""
     return tuple(
-        sorted(
-            entry.name.removesuffix(".yaml") for entry in _FOLDER.iterdir() if entry.name.endswith(".yaml")
-        )
+        sorted(entry.name.removesuffix(".yaml") for entry in _FOLDER.iterdir() if entry.name.endswith(".yaml"))
     )
 
 
@@ -34,18 +32,29 @@ def read_framework(name: str) -> FrameworkProfile:
         near = difflib.get_close_matches(name, known, n=3) or known
         raise InputError(f"unknown framework {name!r}; did you mean {', '.join(near)}?")
     title, values, sources = _merged(name)
-    columns = {field.name for field in fields(FrameworkProfile)} - {"name", "title", "sources", "stands_for"}
+    columns = {field.name for field in fields(FrameworkProfile)} - _NO_VALUES
     converted = {key: _converted(key, values[key]) for key in columns}
     stands_for = tuple(_document(name).get("stands_for", ()))
-    return FrameworkProfile(name=name, title=title, sources=sources, stands_for=stands_for, **converted)
+    profile = FrameworkProfile(name=name, title=title, sources=sources, stands_for=stands_for, **converted)
+    return _joined(profile) if stands_for else profile
+
+
+_NO_VALUES = {"name", "title", "sources", "stands_for", "forced_schedules"}
+
+
+def _joined(profile: FrameworkProfile) -> FrameworkProfile:
+    """A profile that stands for others, with every schedule and division of layers that one of them has."""
+    theirs = [read_framework(name) for name in profile.stands_for]
+    schedules = dict.fromkeys(name for one in (profile, *theirs) for name in one.schedules)
+    return replace(
+        profile, schedules=tuple(schedules), explicit_splits=any(one.explicit_splits for one in (profile, *theirs))
+    )
 
 
 @lru_cache(maxsize=1)
 def _phrases() -> tuple[tuple[str, str], ...]:
     """(phrase, profile) for every phrase under `matches`, the longest phrases first."""
-    found = [
-        (phrase.lower(), name) for name in list_frameworks() for phrase in _document(name).get("matches", ())
-    ]
+    found = [(phrase.lower(), name) for name in list_frameworks() for phrase in _document(name).get("matches", ())]
     return tuple(sorted(found, key=lambda pair: (-len(pair[0]), pair)))
 
 

@@ -1,15 +1,19 @@
 """From what a user gives (names, paths, objects, texts) to typed problems."""
 
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 from meshwright.cost_models.architecture import Architecture
 from meshwright.cost_models.calibration import Calibration
+from meshwright.cost_models.candidates import SCHEDULE_NAMES
 from meshwright.cost_models.cluster import Cluster
+from meshwright.cost_models.framework import FrameworkProfile
 from meshwright.cost_models.job import Job
 from meshwright.cost_models.workload import Workload
-from meshwright.errors import ClusterError, InputError, WorkloadError
+from meshwright.errors import AxisError, ClusterError, InputError, WorkloadError
 from meshwright.planner.axes import Constraints, parse_constraints
 from meshwright.planner.calibrations import read_calibration, shipped_calibration
 from meshwright.planner.clusters import read_cluster
@@ -40,6 +44,7 @@ def read_problems(
     objective: str = "time",
     calibration: Calibration | Source | None = None,
     memory_margin: float = 0.05,
+    schedules: str | Sequence[str] = "auto",
 ) -> tuple[Problem, ...]:
     """One problem for each pool of equal accelerators.
 
@@ -49,7 +54,7 @@ def read_problems(
     problems: list[str] = []
     architecture = _collected(problems, lambda: read_model(model))
     clusters = _collected(problems, lambda: _clusters(cluster, gpus, nodes))
-    profile = _collected(problems, lambda: read_framework(framework))
+    profile = _collected(problems, lambda: with_schedules(read_framework(framework), schedules))
     constraints = _collected(problems, lambda: parse_constraints(fix, limit))
     if not 0.0 <= memory_margin < 1.0:
         problems.append(f"0 <= memory_margin < 1 must hold, but got memory_margin={memory_margin}")
@@ -65,6 +70,22 @@ def read_problems(
         check_precision(job)
         check_objective(job, objective)
     return tuple(Problem(job, constraints or Constraints(), objective, memory_margin) for job in jobs)
+
+
+def with_schedules(profile: FrameworkProfile, schedules: str | Sequence[str]) -> FrameworkProfile:
+    """A profile that runs the schedules that a user wants: its own (`auto`), `all` that there are, or some by name.
+
+    Raises:
+        AxisError: There is no schedule of a name.
+    """
+    names = re.split(r"[\s,]+", schedules.strip()) if isinstance(schedules, str) else list(schedules)
+    if names == ["auto"]:
+        return profile
+    known = tuple(SCHEDULE_NAMES.values())
+    if unknown := [name for name in names if name not in (*known, "all")]:
+        raise AxisError(f"schedules are auto, all, or some of {', '.join(known)}, but got {', '.join(unknown)!r}")
+    wanted = known if "all" in names else tuple(dict.fromkeys(names))
+    return replace(profile, schedules=wanted, forced_schedules=wanted)
 
 
 def _collected(problems: list[str], read: Callable[[], T]) -> T | None:
@@ -111,9 +132,7 @@ def check_precision(job: Job) -> None:
     accelerator, precision = job.cluster.accelerator, job.workload.precision
     if precision not in accelerator.peak_flops:
         known = ", ".join(sorted(accelerator.peak_flops))
-        raise WorkloadError(
-            f"{accelerator.name} has no matrix units for {precision!r}; its data sheet gives {known}"
-        )
+        raise WorkloadError(f"{accelerator.name} has no matrix units for {precision!r}; its data sheet gives {known}")
 
 
 def check_objective(job: Job, objective: str) -> None:

@@ -6,6 +6,7 @@ from numbers import Integral
 
 from meshwright.cost_models.cluster import Cluster
 from meshwright.cost_models.job import Job
+from meshwright.cost_models.layer_split import LayerSplit
 from meshwright.cost_models.workload import PRECISIONS, TASKS, Workload
 from meshwright.errors import WorkloadError
 from meshwright.planner.axes import Constraints
@@ -36,6 +37,13 @@ class Problem:
         """Bytes that a plan may use of one device."""
         return self.job.cluster.accelerator.memory_bytes * (1.0 - self.reserve_fraction)
 
+    def with_split(self, split: LayerSplit) -> tuple["Problem", int]:
+        """The same question knowing one more division of the layers, and its number."""
+        known = self.job.splits
+        if split in known:
+            return self, known.index(split)
+        return replace(self, job=replace(self.job, splits=(*known, split))), len(known)
+
     def on(self, cluster: Cluster) -> "Problem":
         """The same question on another cluster."""
         return replace(self, job=replace(self.job, cluster=cluster))
@@ -49,9 +57,7 @@ def check_workload(workload: Workload, objective: str = "time") -> None:
     problems += _unknown("task", workload.task, TASKS)
     problems += _unknown("objective", objective, OBJECTIVES)
     if not 1.0 <= workload.moe_imbalance <= 1e3:
-        problems.append(
-            f"1 <= moe_imbalance <= 1000 must hold, but got moe_imbalance={workload.moe_imbalance}"
-        )
+        problems.append(f"1 <= moe_imbalance <= 1000 must hold, but got moe_imbalance={workload.moe_imbalance}")
     if problems:
         raise WorkloadError(problems)
 

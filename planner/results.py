@@ -23,16 +23,18 @@ class PlanAxes(_Record):
     cp: PositiveInt = Field(description="context-parallel ranks")
     ep: PositiveInt = Field(description="expert-parallel ranks, inside dp·cp·tp")
     etp: PositiveInt = Field(description="expert-tensor-parallel ranks")
-    sequence_parallel: bool = Field(
-        description="whether norms and residuals are divided along the sequence over tp"
-    )
+    sequence_parallel: bool = Field(description="whether norms and residuals are divided along the sequence over tp")
     sharding: Literal["none", "zero1", "zero2", "zero3", "hsdp"]
     shard_group: PositiveInt = Field(description="ranks that share one copy of the sharded states")
     micro_batch: PositiveInt = Field(description="sequences of one micro-batch and data-parallel rank")
-    schedule: Literal["gpipe", "1f1b", "interleaved"]
+    schedule: Literal["gpipe", "1f1b", "interleaved", "zb-h1", "zb-h2", "zb-v", "v-half", "v-min", "dualpipev"]
     recompute: Literal["none", "selective", "full"]
     recompute_modules: tuple[str, ...] = Field(description="modules that selective recomputation repeats")
     recompute_layers: NonNegativeInt = Field(description="layers of a stage that full recomputation repeats")
+    layers: tuple[NonNegativeInt, ...] | None = Field(
+        default=None,
+        description="layers of every virtual stage, in the order of the layers; null for the framework's own division",
+    )
 
 
 class StepBreakdown(_Record):
@@ -49,9 +51,7 @@ class StepBreakdown(_Record):
     gradient_accumulation: Seconds
     pipeline_comm: Seconds
     bubble: Seconds
-    data_comm: Seconds = Field(
-        description="exposed gradient reduction and parameter gathers, and what overlap slows"
-    )
+    data_comm: Seconds = Field(description="exposed gradient reduction and parameter gathers, and what overlap slows")
     optimizer: Seconds
     overhead: Seconds = Field(description="time of every step that no kernel explains, fitted on measured steps")
 
@@ -63,9 +63,7 @@ class MemoryClasses(_Record):
     gradients: Bytes
     optimizer: Bytes
     activations: Bytes
-    working: Bytes = Field(
-        description="alive on top at the peak: one layer's gradients, logits, gathered parameters"
-    )
+    working: Bytes = Field(description="alive on top at the peak: one layer's gradients, logits, gathered parameters")
     context: Bytes = Field(description="outside the allocator")
     fragmentation: Bytes
 
@@ -106,9 +104,7 @@ class Plan(_Record):
     step_time_s: Annotated[float, Field(gt=0)]
     tokens_per_s: Annotated[float, Field(gt=0)]
     tokens_per_s_per_device: Annotated[float, Field(gt=0)]
-    mfu: NonNegativeFloat = Field(
-        description="model FLOPs (attention halved for causality) over time and dense peak"
-    )
+    mfu: NonNegativeFloat = Field(description="model FLOPs (attention halved for causality) over time and dense peak")
     peak_memory_bytes: tuple[float, ...] = Field(description="peak of each pipeline stage")
     memory_capacity_bytes: Bytes
     memory_headroom_bytes: float = Field(
@@ -117,9 +113,7 @@ class Plan(_Record):
     fits: bool
     stages: tuple[StageReport, ...]
     breakdown: StepBreakdown
-    lower_bound_s: Seconds = Field(
-        description="no plan is faster under the same model: compute alone, evenly spread"
-    )
+    lower_bound_s: Seconds = Field(description="no plan is faster under the same model: compute alone, evenly spread")
     gap: NonNegativeFloat = Field(description="step time over lower bound, minus 1")
     energy_j: NonNegativeFloat | None = Field(description="joules a step at the power limit")
     cost_usd: NonNegativeFloat | None = Field(description="US dollars a step")
@@ -136,6 +130,9 @@ class Plan(_Record):
         """The axes as text that `evaluate` reads back."""
         words = []
         for name, value in self.axes:
+            if name == "layers":
+                words += [f"layers={','.join(map(str, value))}"] if value is not None else []
+                continue
             shown = "+".join(value) or "none" if isinstance(value, tuple) else value
             words.append(f"{name}={'on' if shown is True else 'off' if shown is False else shown}")
         return " ".join(words)
@@ -257,9 +254,7 @@ class Evaluation(_Record):
     """A given plan, priced."""
 
     plan: Plan
-    violations: tuple[str, ...] = Field(
-        description="rules of the framework and the model that the plan breaks"
-    )
+    violations: tuple[str, ...] = Field(description="rules of the framework and the model that the plan breaks")
 
 
 class Change(_Record):
@@ -278,14 +273,10 @@ class WhyNot(_Record):
     text: str
     verdict: str
     violations: tuple[str, ...]
-    plan: Plan | None = Field(
-        default=None, description="the plan priced; None if it breaks the mesh or the batch"
-    )
+    plan: Plan | None = Field(default=None, description="the plan priced; None if it breaks the mesh or the batch")
     slower_by: float | None = Field(default=None, description="step time over the best plan's, minus 1")
     overflow_bytes: Bytes = 0.0
-    term_deltas_s: dict[str, float] = Field(
-        default_factory=dict, description="seconds by term, against the best plan"
-    )
+    term_deltas_s: dict[str, float] = Field(default_factory=dict, description="seconds by term, against the best plan")
 
 
 class Explanation(_Record):

@@ -10,6 +10,9 @@ from typing import Any
 import numpy as np
 
 from meshwright.cost_models.candidates import (
+    OWN_SPLIT,
+    SCHEDULE_NAMES,
+    V_SHAPED,
     BoolColumn,
     Candidates,
     FloatColumn,
@@ -126,14 +129,10 @@ class Space:
     def _promise(self, meshes: Candidates) -> FloatColumn:
         """Lower is better: close to the least model parallelism that holds the weights, inside the fastest links."""
         job = self.problem.job
-        states = total_parameters(job.architecture) * (
-            job.framework.states.parameter + job.framework.states.gradient
-        )
+        states = total_parameters(job.architecture) * (job.framework.states.parameter + job.framework.states.gradient)
         needed = max(states / job.cluster.accelerator.memory_bytes, 1.0)
         model_parallel = meshes.tp * meshes.pp * meshes.cp
-        crosses = (
-            meshes.tp * meshes.cp > job.cluster.levels[0].extent if job.cluster.levels else meshes.tp > 1
-        )
+        crosses = meshes.tp * meshes.cp > job.cluster.levels[0].extent if job.cluster.levels else meshes.tp > 1
         return np.asarray(np.abs(np.log2(model_parallel / needed)) + 100.0 * crosses)
 
     def _expert_options(self) -> Options:
@@ -147,14 +146,13 @@ class Space:
         sizes = divisors(self.problem.job.workload.global_batch, MAX_MICRO_BATCH)
         fixed = self.problem.constraints.fixed("micro_batch")
         sizes = sorted({*sizes, fixed} if fixed else sizes)
-        return Options(
-            ("micro_batch",), tuple((n,) for n in self.problem.constraints.allowed("micro_batch", sizes))
-        )
+        return Options(("micro_batch",), tuple((n,) for n in self.problem.constraints.allowed("micro_batch", sizes)))
 
     def _schedule_options(self) -> Options:
         chunks = range(2, min(MAX_CHUNKS, self.problem.job.architecture.num_layers) + 1)
-        rows = [(int(Schedule.GPIPE), 1), (int(Schedule.ONE_F_ONE_B), 1)]
-        rows += [(int(Schedule.INTERLEAVED), vpp) for vpp in chunks]
+        rows = [(int(one), num) for one in Schedule for num in _chunks(one, chunks)]
+        offered = {*self.problem.job.framework.schedules, "1f1b"}
+        rows = [row for row in rows if SCHEDULE_NAMES[Schedule(row[0])] in offered]
         return Options(("schedule", "vpp"), self._allowed(("schedule", "vpp"), rows))
 
     def _recompute_options(self) -> Options:
@@ -166,9 +164,7 @@ class Space:
         eighths = range(1, RECOMPUTE_STEPS + 1)
         # Negative: eighths of the stage's layers, known only once pp is.
         rows += (
-            [(int(Recompute.FULL), 0, -step) for step in eighths]
-            if not fixed
-            else [(int(Recompute.FULL), 0, fixed)]
+            [(int(Recompute.FULL), 0, -step) for step in eighths] if not fixed else [(int(Recompute.FULL), 0, fixed)]
         )
         named = self._allowed(("recompute", "recompute_modules"), [row[:2] for row in rows])
         return Options(axes, tuple(row for row in rows if row[:2] in named))
@@ -177,18 +173,14 @@ class Space:
         devices, offered = self.problem.job.cluster.num_devices, self.problem.job.framework.shardings
         # Zero: the whole data-parallel group, known only once dp and cp are.
         rows = [(int(Sharding.NONE), 1)]
-        rows += [
-            (int(s), 0) for s in (Sharding.ZERO1, Sharding.ZERO2, Sharding.ZERO3) if s.name.lower() in offered
-        ]
+        rows += [(int(s), 0) for s in (Sharding.ZERO1, Sharding.ZERO2, Sharding.ZERO3) if s.name.lower() in offered]
         if Sharding.HSDP.name.lower() in offered:
             rows += [(int(Sharding.HSDP), group) for group in divisors(devices, devices // 2) if group > 1]
         return Options(("sharding", "shard_group"), self._allowed(("sharding",), rows))
 
     def _allowed(self, axes: Sequence[str], rows: Sequence[tuple[int, ...]]) -> tuple[tuple[int, ...], ...]:
         demands = self.problem.constraints
-        return tuple(
-            r for r in rows if all(demands.allowed(axis, [v]) for axis, v in zip(axes, r, strict=False))
-        )
+        return tuple(r for r in rows if all(demands.allowed(axis, [v]) for axis, v in zip(axes, r, strict=False)))
 
     def grow(self, tally: Tally) -> Iterator[Candidates]:
         """Tables of all plans that obey the rules, without their sharding, about `MAX_ROWS` rows each.
@@ -241,9 +233,7 @@ class Space:
         return [rule for rule in self.rules if rule.axes <= after and not rule.axes <= before]
 
     @staticmethod
-    def _obeying(
-        table: Candidates, rules: Sequence[Rule], tally: Tally, weight: int
-    ) -> tuple[Candidates, IntColumn]:
+    def _obeying(table: Candidates, rules: Sequence[Rule], tally: Tally, weight: int) -> tuple[Candidates, IntColumn]:
         """The rows that obey all rules, and their indices."""
         rows = np.arange(len(table))
         for rule in rules:
@@ -263,7 +253,7 @@ def _table(meshes: IntColumn) -> Candidates:
     return Candidates(
         dp=dp, tp=tp, pp=pp, vpp=one, cp=cp, ep=one, etp=tp, sequence_parallel=none.astype(np.bool_), sharding=none,
         shard_group=one, micro_batch=one, schedule=none + Schedule.ONE_F_ONE_B, recompute=none, recompute_modules=none,
-        recompute_layers=none,
+        recompute_layers=none, split=none + OWN_SPLIT,
     )  # fmt: skip
 
 
@@ -318,18 +308,27 @@ def _batched(tables: Iterator[Candidates]) -> Iterator[Candidates]:
         yield Candidates.concatenate(waiting)
 
 
+def _chunks(schedule: Schedule, interleaved: Sequence[int]) -> Sequence[int]:
+    """Virtual stages a device that a schedule may have."""
+    if schedule is Schedule.INTERLEAVED:
+        return interleaved
+    return (2,) if schedule in V_SHAPED else (1,)
+
+
 def single_plan(problem: Problem, values: dict[str, int]) -> Candidates:
     """A one-row table from the axes that a user gave; the rest is derived (dp, sharding group) or defaulted."""
     devices = problem.job.cluster.num_devices
-    axes = {"tp": 1, "pp": 1, "cp": 1, "vpp": 1, "ep": 1, "micro_batch": 1} | values
+    axes = {"tp": 1, "pp": 1, "cp": 1, "ep": 1, "micro_batch": 1} | values
     axes.setdefault("dp", max(devices // (axes["tp"] * axes["pp"] * axes["cp"]), 1))
     ranks = axes["dp"] * axes["cp"]
     axes.setdefault("etp", axes["tp"] if not problem.job.architecture.is_moe or axes["ep"] == 1 else 1)
     axes.setdefault("sequence_parallel", int(axes["tp"] > 1))
     axes.setdefault("sharding", _default_sharding(problem, ranks))
     axes.setdefault("shard_group", _default_group(axes["sharding"], ranks, problem))
+    axes.setdefault("vpp", 2 if axes.get("schedule") in V_SHAPED else 1)
     interleaved = Schedule.INTERLEAVED if axes["vpp"] > 1 else Schedule.ONE_F_ONE_B
     axes.setdefault("schedule", int(interleaved))
+    axes.setdefault("split", OWN_SPLIT)
     modules = axes.setdefault("recompute_modules", 0)
     axes.setdefault("recompute", int(Recompute.SELECTIVE if modules else Recompute.NONE))
     if axes["recompute"] == Recompute.SELECTIVE and not modules:
@@ -347,9 +346,7 @@ def _default_sharding(problem: Problem, ranks: int) -> int:
     offered = problem.job.framework.shardings
     if ranks == 1:
         return int(Sharding.NONE)
-    return int(
-        next((Sharding[s.upper()] for s in ("zero1", "zero3", *offered) if s in offered), Sharding.NONE)
-    )
+    return int(next((Sharding[s.upper()] for s in ("zero1", "zero3", *offered) if s in offered), Sharding.NONE))
 
 
 def _default_group(sharding: int, ranks: int, problem: Problem) -> int:

@@ -43,8 +43,9 @@ def _own_rules(job: Job) -> list[Rule]:
     return [one for family in FAMILIES for one in family(job)]
 
 
-def _under(job: Job, framework: str) -> Job:
-    return replace(job, framework=read_framework(framework))
+def _under(job: Job, framework: str, forced_schedules: tuple[str, ...] = ()) -> Job:
+    profile = read_framework(framework)
+    return replace(job, framework=replace(profile, schedules=(*profile.schedules, *forced_schedules)))
 
 
 def _demand(demand: Constraint) -> Rule:
@@ -62,8 +63,9 @@ def _stand_in_rules(job: Job, own: list[Rule]) -> list[Rule]:
     if not names:
         return []
     shared = {(one.name, one.equation) for one in own}
+    forced = job.framework.forced_schedules
     theirs = [
-        [one for one in _own_rules(_under(job, name)) if (one.name, one.equation) not in shared]
+        [one for one in _own_rules(_under(job, name, forced)) if (one.name, one.equation) not in shared]
         for name in names
     ]
     return [

@@ -1,18 +1,24 @@
 """The rules, family by family: mesh, widths, batch, pipeline, experts, sharding, recomputation."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from meshwright.cost_models.architecture import Attention, DenseMlp, LatentAttention, MoeMlp, StateSpace
 from meshwright.cost_models.candidates import (
+    OWN_SPLIT,
     SCHEDULE_NAMES,
+    V_SHAPED,
     BoolColumn,
     Candidates,
+    IntColumn,
     Recompute,
     RecomputeModules,
     Schedule,
     Sharding,
 )
 from meshwright.cost_models.job import Job
+from meshwright.cost_models.layer_split import LayerSplit
 from meshwright.cost_models.memory import data_ranks
 from meshwright.planner.rules.rule import Rule, rule
 
@@ -87,30 +93,70 @@ def pipeline_rules(job: Job) -> list[Rule]:
     layers, batch, profile = job.architecture.num_layers, job.workload.global_batch, job.framework
     offered = [number for number, name in SCHEDULE_NAMES.items() if name in profile.schedules]
     rules = [
-        rule("layers", "pp·vpp <= layers", "pp vpp", lambda c: c.pp * c.vpp <= layers, layers=layers),
-        rule("framework-schedule", f"{profile.name} runs {', '.join(profile.schedules)}", "schedule",
-              lambda c: np.isin(c.schedule, offered)),
+        rule("layers", "pp·vpp <= layers", "pp vpp",
+              lambda c: (c.split != OWN_SPLIT) | (c.pp * c.vpp <= layers), layers=layers),
+        rule("framework-schedule", f"{profile.name} runs {', '.join(profile.schedules)}", "pp schedule",
+              lambda c: np.isin(c.schedule, offered) | (c.pp == 1)),
         rule("schedule-pp", "without pipeline stages only 1f1b is counted (the schedules are the same)", "pp schedule",
               lambda c: (c.pp > 1) | (c.schedule == Schedule.ONE_F_ONE_B)),
-        rule("interleaving", "vpp > 1 goes with the interleaved schedule, and only with it", "vpp schedule",
-              lambda c: (c.vpp > 1) == (c.schedule == Schedule.INTERLEAVED)),
+        rule("interleaving", "vpp > 1 goes with the interleaved schedule, vpp = 2 with a V, and vpp = 1 with the others",
+              "vpp schedule", _chunks_fit),
         rule("interleaving-groups", "micro-batches mod pp = 0 with interleaving", "dp pp micro_batch schedule",
-              lambda c: (c.schedule != Schedule.INTERLEAVED) | (batch // np.maximum(c.dp * c.micro_batch, 1) % c.pp == 0),
+              lambda c: (c.schedule != Schedule.INTERLEAVED) | (_micro_batches(batch, c) % np.maximum(c.pp, 1) == 0),
               global_batch=batch),
         rule("pipeline-full", "micro-batches >= pp (fewer leave stages idle all the time)", "dp pp micro_batch",
-              lambda c: batch // np.maximum(c.dp * c.micro_batch, 1) >= c.pp, global_batch=batch),
+              lambda c: _micro_batches(batch, c) >= c.pp, global_batch=batch),
+        rule("dualpipev", "micro-batches >= 2·pp with dualpipev", "dp pp micro_batch schedule",
+              lambda c: (c.schedule != Schedule.DUALPIPEV) | (_micro_batches(batch, c) >= 2 * c.pp), global_batch=batch),
     ]  # fmt: skip
+    return [*rules, *_own_split_rules(job), *_split_rules(job)]
+
+
+def _micro_batches(batch: int, c: Candidates) -> IntColumn:
+    return np.asarray(batch // np.maximum(c.dp * c.micro_batch, 1))
+
+
+def _chunks_fit(c: Candidates) -> BoolColumn:
+    in_v, interleaved = np.isin(c.schedule, V_SHAPED), c.schedule == Schedule.INTERLEAVED
+    return np.asarray(np.where(in_v, c.vpp == 2, (c.vpp > 1) == interleaved))  # noqa: PLR2004 - down and up again
+
+
+def _own_split_rules(job: Job) -> list[Rule]:
+    """How even a framework's own division of the layers must be."""
+    layers, profile = job.architecture.num_layers, job.framework
     if not profile.uneven_stages:
-        rules.append(
+        return [
             rule("even-stages", f"layers mod pp·vpp = 0 with {profile.name}", "pp vpp",
-                  lambda c: layers % np.maximum(c.pp * c.vpp, 1) == 0, layers=layers)
-        )  # fmt: skip
-    else:
-        rules.append(
-            rule("even-chunks", "layers mod pp·vpp = 0 where some division by this pp is even; chunks otherwise of >= 2 layers",
-                  "pp vpp", lambda c: _reasonably_even(layers, c), layers=layers)
-        )  # fmt: skip
+                  lambda c: (c.split != OWN_SPLIT) | (layers % np.maximum(c.pp * c.vpp, 1) == 0), layers=layers)
+        ]  # fmt: skip
+    return [
+        rule("even-chunks", "layers mod pp·vpp = 0 where some division by this pp is even; chunks otherwise of >= 2 layers",
+              "pp vpp", lambda c: (c.split != OWN_SPLIT) | _reasonably_even(layers, c), layers=layers)
+    ]  # fmt: skip
+
+
+def _split_rules(job: Job) -> list[Rule]:
+    """Which explicit divisions of the layers there are, and which of them the framework can say."""
+    if not job.splits:
+        return []
+    layers, profile = job.architecture.num_layers, job.framework
+    shown = " or ".join(split.text for split in job.splits)
+    rules = [
+        rule("split", "the layers of pp·vpp virtual stages add up to the model's", "pp vpp split",
+              lambda c: _for_each_split(job, c, lambda split, pp, vpp: split.num_stages == pp * vpp and sum(split.layers) == layers),
+              layers=layers, given=shown),
+        rule("split-inner", "every virtual stage but the first and the last has a layer", "split",
+              lambda c: _for_each_split(job, c, lambda split, pp, vpp: all(split.layers[1:-1])), given=shown),
+    ]  # fmt: skip
+    if not profile.explicit_splits:
+        rules.append(rule("framework-split", f"{profile.name} divides the layers by itself", "split",
+                          lambda c: c.split == OWN_SPLIT, given=shown))  # fmt: skip
     return rules
+
+
+def _for_each_split(job: Job, c: Candidates, holds: Callable[[LayerSplit, int, int], bool]) -> BoolColumn:
+    given = zip(c.split.tolist(), c.pp.tolist(), c.vpp.tolist(), strict=True)
+    return np.array([split == OWN_SPLIT or holds(job.splits[split], pp, vpp) for split, pp, vpp in given], np.bool_)
 
 
 def _reasonably_even(layers: int, c: Candidates) -> BoolColumn:

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from meshwright.cost_models.candidates import Candidates, Recompute, RecomputeModules, Schedule, Sharding
+from meshwright.cost_models.candidates import OWN_SPLIT, Candidates, Recompute, RecomputeModules, Schedule, Sharding
 from meshwright.cost_models.framework import FrameworkProfile
 from meshwright.errors import AxisError
 from meshwright.planner.runs.run import Run
@@ -37,7 +37,7 @@ MODULES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class RunPlan:
     """One row of `Candidates`, as plain numbers."""
 
@@ -56,6 +56,7 @@ class RunPlan:
     recompute: int
     recompute_modules: int
     recompute_layers: int
+    split: int = OWN_SPLIT
 
 
 def plan_table(plans: Sequence[RunPlan]) -> Candidates:
@@ -63,10 +64,8 @@ def plan_table(plans: Sequence[RunPlan]) -> Candidates:
     rows = [asdict(plan) for plan in plans]
     return Candidates(
         **{
-            name: np.array(
-                [row[name] for row in rows], dtype=bool if name == "sequence_parallel" else np.int64
-            )
-            for name in RunPlan.__slots__
+            name: np.array([row[name] for row in rows], dtype=bool if name == "sequence_parallel" else np.int64)
+            for name in RunPlan.__dataclass_fields__
         }
     )
 
@@ -134,9 +133,7 @@ def _sharding(run: Run) -> Sharding:
     try:
         return SHARDINGS[run.sharding]
     except KeyError:
-        raise AxisError(
-            f"unknown sharding {run.sharding!r}; known are {', '.join(filter(None, SHARDINGS))}"
-        ) from None
+        raise AxisError(f"unknown sharding {run.sharding!r}; known are {', '.join(filter(None, SHARDINGS))}") from None
 
 
 def _fitting_etp(run: Run, etp: int, ranks: int, ep: int) -> int:
