@@ -14,7 +14,8 @@ from meshwright.cost_models.candidates import FloatColumn, RecomputeModules
 from meshwright.cost_models.job import Job
 from meshwright.cost_models.shapes import Shapes
 
-SOFTMAX_STATISTIC_BYTES = 4
+STATISTIC_BYTES = 4
+"""One fp32 number a row: the norm's deviation, the log-sum-exp of flash attention."""
 SCORE_BYTES = {True: 5, False: 4}
 """Bytes per score kept without flash attention: softmax input and output (2 + 2), and the dropout mask (1) where
 there is dropout (arXiv:2205.05198, eq. 2)."""
@@ -28,15 +29,20 @@ class BlockMemory:
         saved: (num_shapes,) bytes kept without recomputation.
         modules: Bytes (num_shapes,) not kept if that module is recomputed.
         peak: (num_shapes,) bytes alive at once while the block's backward pass runs, beyond those kept.
+        last_projection: (num_shapes,) parameters of the matrix whose gradient exists by then.
     """
 
     saved: FloatColumn
     modules: dict[RecomputeModules, FloatColumn] = field(default_factory=dict)
     peak: FloatColumn | float = 0.0
+    last_projection: FloatColumn | float = 0.0
 
     def __add__(self, other: "BlockMemory") -> "BlockMemory":
         return BlockMemory(
-            self.saved + other.saved, self.modules | other.modules, np.maximum(self.peak, other.peak)
+            self.saved + other.saved,
+            self.modules | other.modules,
+            np.maximum(self.peak, other.peak),
+            np.maximum(self.last_projection, other.last_projection),
         )
 
 
@@ -48,20 +54,44 @@ def block_memory(block: object, job: Job, shapes: Shapes) -> BlockMemory:
     raise TypeError(f"no memory model for {type(block).__name__} ({job.architecture.name}, {len(shapes)} shapes)")
 
 
+def stream_bytes(job: Job, shapes: Shapes) -> FloatColumn:
+    """The residual stream on one device."""
+    return shapes.stream_tokens * job.architecture.hidden * job.workload.activation_bytes
+
+
+def gathered_bytes(job: Job, shapes: Shapes) -> FloatColumn:
+    """The same, gathered from the sequence-parallel ranks."""
+    return shapes.tokens * job.architecture.hidden * job.workload.activation_bytes
+
+
+def received_bytes(job: Job, shapes: Shapes) -> FloatColumn:
+    """The gradient of a block's output, gathered; without sequence parallelism it is the stream's own gradient."""
+    return np.where(shapes.sequence_parallel, gathered_bytes(job, shapes), 0.0)
+
+
+def norm_bytes(job: Job, shapes: Shapes) -> FloatColumn:
+    """What a norm and the projection that reads it keep: input, output, and one fp32 statistic a token.
+
+    Megatron's sequence parallelism keeps the divided output and gathers it again; DTensor keeps it gathered.
+    """
+    output = gathered_bytes if job.framework.keeps_gathered_sequence else stream_bytes
+    width = job.workload.activation_bytes / 2
+    own = shapes.stream_tokens * job.architecture.hidden * (job.framework.norm_saved_bytes - 2.0) * width
+    return own + output(job, shapes) + shapes.stream_tokens * STATISTIC_BYTES
+
+
 def norm_memory(job: Job, shapes: Shapes) -> BlockMemory:
     """What the norm keeps, and the dropout mask of the block's output."""
-    stream = shapes.stream_tokens * job.architecture.hidden
-    norm = stream * job.framework.norm_saved_bytes * job.workload.activation_bytes / 2
-    output = stream * job.workload.activation_bytes
-    mask = stream if job.framework.dropout else 0.0
-    return BlockMemory(norm + mask, {RecomputeModules.LAYERNORM: np.minimum(output, norm)})
+    norm = norm_bytes(job, shapes)
+    mask = shapes.stream_tokens * job.architecture.hidden if job.framework.dropout else 0.0
+    return BlockMemory(norm + mask, {RecomputeModules.LAYERNORM: np.minimum(stream_bytes(job, shapes), norm)})
 
 
 def scores_memory(job: Job, shapes: Shapes, heads: FloatColumn) -> FloatColumn:
     """Score matrix (or flash statistics) of one device's heads."""
     seq = job.workload.seq_len
     if job.framework.flash_attention:
-        return shapes.tokens * heads * SOFTMAX_STATISTIC_BYTES
+        return shapes.tokens * heads * STATISTIC_BYTES
     return shapes.tokens * heads * seq * SCORE_BYTES[job.framework.dropout]
 
 
@@ -74,11 +104,12 @@ def _(block: Attention, job: Job, shapes: Shapes) -> BlockMemory:
     output = shapes.tokens * query_dim * width
     scores = scores_memory(job, shapes, heads)
     inputs = shapes.tokens * (query_dim * (2 if block.output_gate else 1) + 2 * kv_dim) * width
+    normed = shapes.tokens * (query_dim + kv_dim) * width if block.qk_norm_params else 0.0
     core = scores if not job.framework.flash_attention else np.zeros_like(scores)
     return norm_memory(job, shapes) + BlockMemory(
-        saved=inputs + output + scores,
+        saved=inputs + normed + output + scores,
         modules={RecomputeModules.CORE_ATTN: core},
-        peak=inputs + output,
+        peak=output + np.maximum(inputs, received_bytes(job, shapes)),
     )
 
 
@@ -110,20 +141,29 @@ def _(block: StateSpace, job: Job, shapes: Shapes) -> BlockMemory:
 
 
 def feed_forward_memory(job: Job, tokens: FloatColumn, ffn: FloatColumn, *, gated: bool) -> BlockMemory:
-    """Inner activations of a feed-forward block on `tokens` rows."""
+    """Inner activations of a feed-forward block on `tokens` rows.
+
+    The backward pass of the activation reads what it kept and the gradient of its output, and writes its inputs'
+    ones: five tensors of a gated block and three of a plain one, of which the kept ones count already. The product
+    that the down projection read is gone by then; eager kernels have the activated gate and its gradient instead.
+    """
     kept = job.framework.gated_activation_saved if gated else job.framework.plain_activation_saved
+    alive = (5.0 + (kept >= 4) - kept) if gated else 3.0 - kept
     inner = tokens * ffn * job.workload.activation_bytes
     return BlockMemory(
         saved=kept * inner,
         modules={RecomputeModules.MLP_ACT: inner, RecomputeModules.MLP: kept * inner},
-        peak=kept * inner,
+        peak=max(alive, 1.0) * inner,
     )
 
 
 @block_memory.register
 def _(block: DenseMlp, job: Job, shapes: Shapes) -> BlockMemory:
-    inner = feed_forward_memory(job, shapes.tokens, block.ffn_hidden / shapes.tp, gated=block.gated)
-    return norm_memory(job, shapes) + inner
+    ffn = block.ffn_hidden / shapes.tp
+    inner = feed_forward_memory(job, shapes.tokens, ffn, gated=block.gated)
+    received = received_bytes(job, shapes) + shapes.tokens * ffn * job.workload.activation_bytes
+    down = BlockMemory(np.zeros(len(shapes)), peak=received, last_projection=job.architecture.hidden * ffn)
+    return norm_memory(job, shapes) + inner + down
 
 
 @block_memory.register

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from meshwright.cost_models.block_memory import block_memory
+from meshwright.cost_models.architecture import Layer
+from meshwright.cost_models.block_memory import BlockMemory, block_memory, gathered_bytes, norm_bytes, stream_bytes
 from meshwright.cost_models.candidates import FloatColumn, RecomputeModules
 from meshwright.cost_models.job import Job
 from meshwright.cost_models.layer_time import MODULES
@@ -19,36 +20,72 @@ class LayerMemory:
     Attributes:
         saved: (num_kinds, num_shapes) kept without recomputation.
         module_saved: (num_modules, num_kinds, num_shapes) not kept if the module is recomputed, in order of `MODULES`.
-        peak: (num_kinds, num_shapes) gradients alive at once during a layer's backward pass.
+        backward: (num_kinds, num_shapes) alive on top of that while a layer's backward pass runs, beside the gradient
+            of the residual stream.
+        last_projection: (num_kinds, num_shapes) parameters whose gradients exist at that moment.
+        forward: (num_shapes,) alive on top at the end of a layer's forward pass.
         boundary: (num_shapes,) a layer's input: all that full recomputation keeps.
+        head: (num_shapes,) kept by the final norm and the output layer.
         logits: (num_shapes,) alive at the loss.
+        logits_gradient: (num_shapes,) of them, what the output layer's backward pass reads.
     """
 
     saved: TermTable
     module_saved: TermTable
-    peak: TermTable
+    backward: TermTable
+    last_projection: TermTable
+    forward: FloatColumn
     boundary: FloatColumn
+    head: FloatColumn
     logits: FloatColumn
+    logits_gradient: FloatColumn
 
 
 def layer_memory(job: Job, shapes: Shapes) -> LayerMemory:
     """Activation bytes of every kind of layer and of the loss, for every shape."""
-    blocks = [
-        (block_memory(kind.mixer, job, shapes), block_memory(kind.mlp, job, shapes))
-        for kind in job.architecture.layer_kinds
-    ]
+    kinds = job.architecture.layer_kinds
+    blocks = [(block_memory(kind.mixer, job, shapes), block_memory(kind.mlp, job, shapes)) for kind in kinds]
     nothing = np.zeros(len(shapes))
 
     def module_bytes(module: RecomputeModules) -> list[FloatColumn]:
         return [sum((part.modules.get(module, nothing) for part in pair), nothing) for pair in blocks]
 
+    logits = shapes.tokens * (job.architecture.vocab / shapes.tp)
     return LayerMemory(
-        saved=np.stack([mixer.saved + mlp.saved for mixer, mlp in blocks]),
+        saved=np.stack([_saved(job, shapes, kind, pair) for kind, pair in zip(kinds, blocks, strict=True)]),
         module_saved=np.stack([module_bytes(module) for module in MODULES]),
-        peak=np.stack([np.maximum(mixer.peak, mlp.peak) + nothing for mixer, mlp in blocks]),
-        boundary=shapes.stream_tokens * job.architecture.hidden * job.workload.activation_bytes,
-        logits=shapes.tokens * (job.architecture.vocab / shapes.tp) * job.framework.logits_saved_bytes,
+        # The mixer's backward pass runs when all that the feed-forward block kept is gone.
+        backward=np.stack([np.maximum(mlp.peak, mixer.peak - mlp.saved) for mixer, mlp in blocks]),
+        last_projection=np.stack([mlp.last_projection + nothing for _, mlp in blocks]),
+        forward=_forward(job, shapes),
+        boundary=stream_bytes(job, shapes),
+        head=norm_bytes(job, shapes),
+        logits=logits * np.where(shapes.tp > 1, parallel_logit_bytes(job), job.framework.logits_saved_bytes),
+        logits_gradient=logits * job.workload.activation_bytes,
     )
+
+
+def parallel_logit_bytes(job: Job) -> float:
+    """Bytes per logit alive at the loss where tensor parallelism divides the vocabulary."""
+    own = job.framework.parallel_logits_saved_bytes
+    return job.framework.logits_saved_bytes if own is None else own
+
+
+def _saved(job: Job, shapes: Shapes, kind: Layer, blocks: tuple[BlockMemory, BlockMemory]) -> FloatColumn:
+    """What both blocks keep, and the inputs of norms beyond one a block (on the blocks' outputs)."""
+    mixer, mlp = blocks
+    more_norms = max(kind.num_norms - (kind.mixer is not None) - (kind.mlp is not None), 0)
+    return mixer.saved + mlp.saved + more_norms * stream_bytes(job, shapes)
+
+
+def _forward(job: Job, shapes: Shapes) -> FloatColumn:
+    """A block's output and the residual stream after it; sequence parallelism scatters the output first.
+
+    DTensor copies the output in the order of the ranks before it scatters along the sequence.
+    """
+    copies = 2.0 if job.framework.keeps_gathered_sequence else 1.0
+    scattered = np.where(shapes.sequence_parallel, copies * gathered_bytes(job, shapes), stream_bytes(job, shapes))
+    return scattered + stream_bytes(job, shapes)
 
 
 def kept_bytes(memory: LayerMemory, modules: int) -> TermTable:

@@ -4,15 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from meshwright.cost_models.architecture import Architecture, Attention, DenseMlp, LatentAttention, Layer
+from meshwright.cost_models.architecture import Attention, DenseMlp, LatentAttention, Layer
 from meshwright.cost_models.candidates import FloatColumn
 from meshwright.cost_models.job import Job
 from meshwright.cost_models.parameters import layer_parameters
 from meshwright.cost_models.shapes import Shapes
 from meshwright.cost_models.terms import TermTable
-
-VOCAB_MULTIPLE = 128
-"""Megatron-LM pads the vocabulary to a multiple of 128·tp (`--make-vocab-size-divisible-by`)."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +40,8 @@ def device_parameters(job: Job, shapes: Shapes) -> LayerParameters:
     kv_ranks = [np.minimum(shapes.tp, _kv_heads(kind)) for kind in arch.layer_kinds]
     dense = [c.sharded / shapes.tp + c.kv / kv + c.replicated for c, kv in zip(counts, kv_ranks, strict=True)]
     expert = [c.expert / (shapes.ep * shapes.etp) for c in counts]
-    multiple = VOCAB_MULTIPLE * shapes.tp
-    vocab_rows = np.ceil(arch.vocab / multiple) * VOCAB_MULTIPLE
+    multiple = job.framework.vocab_multiple
+    vocab_rows = np.ceil(arch.vocab / (multiple * shapes.tp)) * multiple
     table = vocab_rows * arch.hidden
     replicated = arch.learned_positions * arch.hidden + arch.embedding_norm_params
     tied_output = np.full(len(shapes), float(arch.final_norm_params))
@@ -76,10 +73,3 @@ def _adapter_parameters(job: Job, kind: Layer) -> float:
     if isinstance(kind.mlp, DenseMlp):
         dims += kind.mlp.num_projections * (hidden + kind.mlp.ffn_hidden)
     return float(job.workload.lora_rank * dims)
-
-
-def largest_gathered_unit(architecture: Architecture, parameters: LayerParameters) -> FloatColumn:
-    """Parameters of the largest unit that ZeRO-3 gathers at once: a layer, or the embedding or output table."""
-    layers = (parameters.dense + parameters.expert).max(axis=0)
-    tables = np.maximum(parameters.embedding, parameters.output)
-    return np.asarray(np.maximum(layers, tables if architecture.vocab else 0.0))

@@ -8,25 +8,24 @@ from numpy.typing import NDArray
 
 from meshwright.cost_models.candidates import Candidates, FloatColumn, IntColumn, Sharding
 from meshwright.cost_models.job import Job
+from meshwright.cost_models.moments import Gathering
 from meshwright.cost_models.pipeline import in_flight, num_micro_batches
 from meshwright.cost_models.stage_costs import StageCosts
 
 StageBytes = NDArray[np.float64]
-GATHERED_UNITS = 2
-"""Units that ZeRO-3 holds whole at once: the one that computes and the one prefetched (PyTorch FSDP, arXiv:2304.11277)."""
 
 
 @dataclass(frozen=True)
 class MemoryBreakdown:
-    """Bytes on one device by class; every array has shape (num_candidates, num_groups).
+    """Bytes on one device by class at the moment of its peak; every array has shape (num_candidates, num_groups).
 
     Attributes:
         parameters: The copy that computes.
-        gradients: Accumulation buffers.
+        gradients: Accumulation buffers, as far as they exist by then.
         optimizer: Master weights and moments.
-        activations: Kept by the micro-batches in flight.
-        working: Alive on top at the moment of the peak: a layer's gradients, recomputed activations, logits, gathered
-            parameters, or temporaries of the optimizer step.
+        activations: Kept by the micro-batches in flight; none where the peak lies in the optimizer step.
+        working: Alive on top: a layer's gradients, recomputed activations, logits, gathered parameters, or temporaries
+            of the optimizer step.
         context: Outside the allocator.
         fragmentation: Reserved but not allocated.
     """
@@ -97,7 +96,7 @@ def state_bytes(job: Job, candidates: Candidates) -> tuple[FloatColumn, FloatCol
     plain, fsdp = (states.at(job.workload.precision) for states in (job.framework.states, job.framework.fsdp_states))
 
     def column(name: str) -> FloatColumn:
-        return np.where(fully, getattr(fsdp, name), getattr(plain, name))
+        return np.asarray(np.where(fully, getattr(fsdp, name), getattr(plain, name)))
 
     return column("parameter"), column("gradient"), column("optimizer"), column("optimizer_temporary")
 
@@ -127,10 +126,15 @@ def memory_breakdown(job: Job, candidates: Candidates, stages: StageCosts, probl
         optimizer, temporary = per_optimizer * trained, per_temporary * trained
     micro_batches = num_micro_batches(job, candidates)
     flying = in_flight(candidates, micro_batches, stages.first_index[problem])
-    activations = flying * stages.activation_bytes[problem]
-    gathered = gathered_bytes(job, candidates, stages, problem)
-    backward_peak = activations + stages.working_bytes[problem] + gathered
-    working = np.maximum(backward_peak, temporary) - activations
+    kept = flying * stages.activation_bytes[problem]
+    resharding = job.framework.zero2_by_unit & (candidates.sharding == Sharding.ZERO2)[:, None]
+    states = _Changing(parameters, gradients, kept, np.zeros_like(kept))
+    peak = backward_peak(job, candidates, stages, problem, states)
+    step = _Changing(np.where(resharding, 0.0, parameters), gradients, np.zeros_like(kept), temporary)
+    in_step = step.total > peak.total
+    parameters, gradients, activations, working = (
+        np.where(in_step, getattr(step, field.name), getattr(peak, field.name)) for field in fields(_Changing)
+    )
     allocated = parameters + gradients + optimizer + activations + working
     context = np.full_like(allocated, job.framework.context_bytes)
     return MemoryBreakdown(
@@ -138,10 +142,58 @@ def memory_breakdown(job: Job, candidates: Candidates, stages: StageCosts, probl
     )
 
 
-def gathered_bytes(job: Job, candidates: Candidates, stages: StageCosts, problem: IntColumn) -> FloatColumn:
-    """Whole parameters and their whole gradients that ZeRO-3 holds for a moment; (num_candidates, 1)."""
-    width = job.workload.activation_bytes
-    unit = stages.gathered_parameters[problem][:, None] * width
-    gradient = 0.0 if job.workload.trains_adapters else unit
-    sharded = (candidates.sharding >= Sharding.ZERO3)[:, None] & (candidates.shard_group > 1)[:, None]
-    return np.where(sharded, GATHERED_UNITS * unit + gradient, 0.0)
+@dataclass(frozen=True)
+class _Changing:
+    """The classes that differ from moment to moment; (num_candidates, num_groups)."""
+
+    parameters: StageBytes
+    gradients: StageBytes
+    activations: StageBytes
+    working: StageBytes
+
+    @property
+    def total(self) -> StageBytes:
+        """All of them."""
+        return self.parameters + self.gradients + self.activations + self.working
+
+
+def gathering(job: Job, candidates: Candidates) -> IntColumn:
+    """The `Gathering` of every candidate; nothing is gathered within one rank."""
+    by_unit = (candidates.sharding == Sharding.ZERO2) & job.framework.zero2_by_unit
+    ways = np.where(candidates.sharding >= Sharding.ZERO3, Gathering.ALL, Gathering.GRADIENTS * by_unit)
+    return np.where(candidates.shard_group > 1, ways, Gathering.NONE)
+
+
+def backward_peak(
+    job: Job, candidates: Candidates, stages: StageCosts, problem: IntColumn, states: _Changing
+) -> _Changing:
+    """The highest moment from the end of the forward pass to the end of the last backward pass.
+
+    Where all states stay, it is the same for all plans of a stage problem. Gradients that don't persist from step to
+    step grow during the backward pass of a single micro-batch, and the parameters of `Gathering.GRADIENTS` go.
+    """
+    ways, moments = gathering(job, candidates), stages.moments
+    grows = ~np.bool_(job.framework.gradients_persist) & (num_micro_batches(job, candidates) == 1)
+    goes = ways == Gathering.GRADIENTS
+    kept_change, working = moments.at_peak
+    peak = _Changing(
+        states.parameters.copy(),
+        states.gradients.copy(),
+        states.activations + kept_change[ways, problem],
+        working[ways, problem],
+    )
+    rows = np.flatnonzero(grows | goes)
+    if not len(rows):
+        return peak
+    made = moments.done[ways[rows], problem[rows]]
+    gradients = states.gradients[rows, :, None] * np.where(grows[rows, None, None], made, 1.0)
+    parameters = states.parameters[rows, :, None] * np.where(goes[rows, None, None], 1.0 - made, 1.0)
+    kept, alive = moments.kept_change[problem[rows]], moments.working[ways[rows], problem[rows]]
+    moment = (parameters + gradients + kept + alive).argmax(axis=2)[:, :, None]
+
+    def chosen(table: NDArray[np.float64]) -> StageBytes:
+        return np.take_along_axis(table, moment, axis=2)[:, :, 0]
+
+    peak.parameters[rows], peak.gradients[rows] = chosen(parameters), chosen(gradients)
+    peak.activations[rows], peak.working[rows] = states.activations[rows] + chosen(kept), chosen(alive)
+    return peak
