@@ -101,9 +101,12 @@ def asked(
         ),
     ] = "generic",
     calibration: Calibration = None,
-    memory_margin: Annotated[
-        float, typer.Option(metavar="SHARE", help="Share of device memory that plans leave free.")
+    max_oom_risk: Annotated[
+        float, typer.Option(metavar="CHANCE", help="Highest chance of running out of memory that a plan may have.")
     ] = 0.05,
+    memory_margin: Annotated[
+        float, typer.Option(metavar="SHARE", help="Share of device memory that plans leave free on top of that.")
+    ] = 0.0,
 ) -> Asked:
     """What a command line says that every question needs."""
     keywords: Question = {
@@ -115,6 +118,7 @@ def asked(
         "nodes": nodes,
         "framework": framework,
         "calibration": calibration,
+        "max_oom_risk": max_oom_risk,
         "memory_margin": memory_margin,
     }
     return Asked(model, cluster, keywords)

@@ -187,7 +187,8 @@ def assumptions(problem: Problem) -> tuple[str, ...]:
     said = [
         f"kernel and link rates: {job.calibration.name}",
         f"framework: {profile.title}; {'flash' if profile.flash_attention else 'unfused'} attention, causal",
-        f"{problem.reserve_fraction:.0%} of device memory is left free",
+        f"at most {problem.max_oom_risk:.3g} chance of running out of memory: plans up to"
+        f" {problem.memory_limit_bytes / 2**30:.1f} of {job.cluster.accelerator.memory_bytes / 2**30:.1f} GiB",
         f"{profile.context_bytes / 2**30:.1f} GiB of device memory outside the allocator and"
         f" {profile.fragmentation:.0%} fragmentation",
         "layers are spread evenly; where they don't divide, inner stages take the surplus",

@@ -28,7 +28,8 @@ class Question(TypedDict, total=False):
         nodes: Nodes in all, instead of `gpus`.
         framework: Whose rules and habits hold; `generic` allows what any known framework runs.
         calibration: None for the shipped one, `"spec-sheet"`, a file, or an object.
-        memory_margin: Share of device memory that no plan may use.
+        max_oom_risk: Highest chance of running out of memory that a plan may have; 0.05 unless given.
+        memory_margin: Share of device memory that no plan may use, on top of that.
     """
 
     global_batch: int | None
@@ -39,6 +40,7 @@ class Question(TypedDict, total=False):
     nodes: int | None
     framework: str
     calibration: Calibration | Source | None
+    max_oom_risk: float
     memory_margin: float
 
 

@@ -18,9 +18,10 @@ from meshwright.cost_models.cluster import Cluster
 from meshwright.cost_models.flops import step_flops
 from meshwright.cost_models.job import Job
 from meshwright.cost_models.memory import expert_data_ranks
-from meshwright.cost_models.price import Costs, StepTerm
+from meshwright.cost_models.price import COMMUNICATION_TERMS, HOST_TERMS, Costs, StepTerm
 from meshwright.cost_models.spending import cost_usd, energy_j
 from meshwright.cost_models.stages import row_layout
+from meshwright.cost_models.uncertainty import out_of_memory_probability, step_time_interval_s
 from meshwright.planner.axes import LAYERS
 from meshwright.planner.problem import Problem
 from meshwright.planner.results import MemoryClasses, Plan, PlanAxes, RankLayout, StageReport, StepBreakdown
@@ -93,6 +94,7 @@ def _plan(priced: PricedRow, rank: int, launchers: tuple[str, ...]) -> Plan:
     peak_flops = cluster.accelerator.peak_flops_at(workload.precision) * cluster.num_devices
     layout = rank_layout(priced)
     lower_s = min(priced.balanced_s, step_time_s)
+    low_s, high_s = step_time_interval(priced)
     time_column = np.array([step_time_s])
     money, energy = cost_usd(cluster, time_column), energy_j(cluster, time_column)
     return Plan(
@@ -102,12 +104,15 @@ def _plan(priced: PricedRow, rank: int, launchers: tuple[str, ...]) -> Plan:
         axes=plan_axes(problem.job, priced.candidates, priced.row),
         num_micro_batches=int(priced.costs.num_micro_batches[priced.row]),
         step_time_s=step_time_s,
+        step_time_low_s=low_s,
+        step_time_high_s=high_s,
         tokens_per_s=workload.tokens / step_time_s,
         tokens_per_s_per_device=workload.tokens / step_time_s / cluster.num_devices,
         mfu=step_flops(arch, workload) / (step_time_s * peak_flops),
         peak_memory_bytes=tuple(stage.peak_memory_bytes for stage in stages),
         memory_capacity_bytes=capacity,
         memory_headroom_bytes=capacity - peak,
+        oom_probability=float(out_of_memory_probability(problem.job.calibration.memory_error, peak, capacity)),
         fits=peak <= problem.memory_limit_bytes,
         stages=stages,
         breakdown=breakdown(priced.costs, priced.row),
@@ -121,6 +126,19 @@ def _plan(priced: PricedRow, rank: int, launchers: tuple[str, ...]) -> Plan:
         layout=layout,
         num_variants=priced.num_variants,
     )
+
+
+def step_time_interval(priced: PricedRow) -> tuple[float, float]:
+    """Seconds between which four of five measured steps should lie."""
+    job, costs, row = priced.problem.job, priced.costs, priced.row
+    low, high = step_time_interval_s(
+        job.calibration.step_time_error,
+        job.cluster.accelerator.kind,
+        costs.step_time_s[row : row + 1],
+        costs.share(COMMUNICATION_TERMS)[row : row + 1],
+        costs.share(HOST_TERMS)[row : row + 1],
+    )
+    return float(low[0]), float(high[0])
 
 
 def plan_axes(job: Job, candidates: Candidates, row: int) -> PlanAxes:

@@ -20,7 +20,7 @@ from meshwright.planner.clusters import read_cluster
 from meshwright.planner.defaults import default_global_batch, default_seq_len
 from meshwright.planner.frameworks import read_framework
 from meshwright.planner.models import read_model
-from meshwright.planner.problem import Problem, check_workload, not_counts
+from meshwright.planner.problem import DEFAULT_OOM_RISK, Problem, check_workload, not_counts
 
 Source = str | os.PathLike[str]
 T = TypeVar("T")
@@ -43,7 +43,8 @@ def read_problems(
     limit: Sequence[str] = (),
     objective: str = "time",
     calibration: Calibration | Source | None = None,
-    memory_margin: float = 0.05,
+    memory_margin: float = 0.0,
+    max_oom_risk: float = DEFAULT_OOM_RISK,
     schedules: str | Sequence[str] = "auto",
 ) -> tuple[Problem, ...]:
     """One problem for each pool of equal accelerators.
@@ -58,6 +59,8 @@ def read_problems(
     constraints = _collected(problems, lambda: parse_constraints(fix, limit))
     if not 0.0 <= memory_margin < 1.0:
         problems.append(f"0 <= memory_margin < 1 must hold, but got memory_margin={memory_margin}")
+    if not 0.0 < max_oom_risk < 1.0:
+        problems.append(f"0 < max_oom_risk < 1 must hold, but got max_oom_risk={max_oom_risk}")
     rates = _collected(problems, lambda: read_rates(calibration))
     if workload is not None and (global_batch, seq_len) != (None, None):
         problems.append("give the step once: as a workload, or as global_batch and seq_len")
@@ -69,7 +72,8 @@ def read_problems(
     for job in jobs:
         check_precision(job)
         check_objective(job, objective)
-    return tuple(Problem(job, constraints or Constraints(), objective, memory_margin) for job in jobs)
+    demands = constraints or Constraints()
+    return tuple(Problem(job, demands, objective, memory_margin, max_oom_risk) for job in jobs)
 
 
 def with_schedules(profile: FrameworkProfile, schedules: str | Sequence[str]) -> FrameworkProfile:

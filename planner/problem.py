@@ -7,6 +7,7 @@ from numbers import Integral
 from meshwright.cost_models.cluster import Cluster
 from meshwright.cost_models.job import Job
 from meshwright.cost_models.layer_split import LayerSplit
+from meshwright.cost_models.uncertainty import memory_limit_bytes
 from meshwright.cost_models.workload import PRECISIONS, TASKS, Workload
 from meshwright.errors import WorkloadError
 from meshwright.planner.axes import Constraints
@@ -14,6 +15,8 @@ from meshwright.planner.axes import Constraints
 OBJECTIVES = ("time", "cost", "energy")
 LARGEST_COUNT = 10**9
 """No step has more sequences, tokens a sequence or devices: a larger number is a slip."""
+
+DEFAULT_OOM_RISK = 0.05
 
 
 @dataclass(frozen=True)
@@ -24,18 +27,21 @@ class Problem:
         job: Model, cluster, workload, framework and calibration.
         constraints: What the user fixed or bounded.
         objective: `time` (seconds a step), `cost` (money a step) or `energy` (joules a step).
-        reserve_fraction: Share of device memory that no plan may use.
+        reserve_fraction: Share of device memory that no plan may use, on top of what the risk demands.
+        max_oom_risk: Highest chance of running out of memory that a plan may have.
     """
 
     job: Job
     constraints: Constraints = Constraints()
     objective: str = "time"
     reserve_fraction: float = 0.0
+    max_oom_risk: float = DEFAULT_OOM_RISK
 
     @property
     def memory_limit_bytes(self) -> float:
-        """Bytes that a plan may use of one device."""
-        return self.job.cluster.accelerator.memory_bytes * (1.0 - self.reserve_fraction)
+        """Predicted bytes that a plan may use of one device: at this peak its risk is the highest allowed."""
+        capacity = self.job.cluster.accelerator.memory_bytes * (1.0 - self.reserve_fraction)
+        return memory_limit_bytes(self.job.calibration.memory_error, capacity, self.max_oom_risk)
 
     def with_split(self, split: LayerSplit) -> tuple["Problem", int]:
         """The same question knowing one more division of the layers, and its number."""

@@ -102,6 +102,8 @@ class Plan(_Record):
     axes: PlanAxes
     num_micro_batches: PositiveInt
     step_time_s: Annotated[float, Field(gt=0)]
+    step_time_low_s: Seconds = Field(description="with the next, an interval that holds four of five measured steps")
+    step_time_high_s: Seconds
     tokens_per_s: Annotated[float, Field(gt=0)]
     tokens_per_s_per_device: Annotated[float, Field(gt=0)]
     mfu: NonNegativeFloat = Field(description="model FLOPs (attention halved for causality) over time and dense peak")
@@ -110,7 +112,8 @@ class Plan(_Record):
     memory_headroom_bytes: float = Field(
         description="capacity minus the fullest stage's peak; negative if it overflows"
     )
-    fits: bool
+    oom_probability: Annotated[float, Field(ge=0, le=1, description="chance of running out of device memory")]
+    fits: bool = Field(description="whether that chance, and the memory margin, are as demanded")
     stages: tuple[StageReport, ...]
     breakdown: StepBreakdown
     lower_bound_s: Seconds = Field(description="no plan is faster under the same model: compute alone, evenly spread")

@@ -28,7 +28,11 @@ def _verdict(answer: Evaluation) -> Iterator[RenderableType]:
     if plan.memory_headroom_bytes < 0:
         yield Text(f"It runs out of memory by {numbers.gib(-plan.memory_headroom_bytes)} GiB.", style="bad")
     elif not plan.fits:
-        yield Text("It doesn't leave the memory free that --memory-margin asks for.", style="bad")
+        yield Text(
+            f"It may run out of memory: the chance is {numbers.percent(plan.oom_probability)}, more than --max-oom-risk"
+            " allows, or less is left free than --memory-margin asks for.",
+            style="bad",
+        )
     elif not answer.violations:
         yield Text(f"It fits, with {numbers.gib(plan.memory_headroom_bytes)} GiB to spare.", style="good")
 

@@ -73,6 +73,8 @@ def _plan_facts(plan: Plan, *, verbose: bool) -> dict[str, str]:
     said = {
         "  axes": plan.text if verbose else words.axes_in_brief(plan),
         "  runs on": ", ".join(plan.runs_on) or "no known framework",
+        "  error bars": f"{numbers.seconds(plan.step_time_low_s)} to {numbers.seconds(plan.step_time_high_s)} a step in"
+        f" 4 of 5 runs; {numbers.percent(plan.oom_probability)} chance of running out of memory",
     }
     if plan.fits:
         bound = numbers.seconds(plan.lower_bound_s)
