@@ -12,6 +12,8 @@ from rich.text import Text
 from meshwright.cli.render import numbers, words
 from meshwright.planner.results import Plan
 
+DISPENSABLE = ("gap", "speed", "recompute", "schedule", "sharding", "MFU")
+"""What leaves the table of a very narrow terminal, in this order."""
 TIGHT = 0.95
 """Memory beyond this share of the capacity is marked."""
 
@@ -53,28 +55,27 @@ class PlanTable:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """The roomiest of the layouts that fits the width."""
-        layouts, unbounded = self._layouts(), options.update(max_width=10_000)
-        said, table = next(
-            (
-                layout
-                for layout in layouts
-                if Measurement.get(console, unbounded, layout[1]).maximum <= options.max_width
-            ),
-            layouts[-1],
-        )
+        unbounded = options.update(max_width=10_000)
+
+        def fits(layout: tuple[str, Table]) -> bool:
+            return Measurement.get(console, unbounded, layout[1]).maximum <= options.max_width
+
+        *layouts, least = self._layouts()
+        said, table = next(filter(fits, layouts), least)
         if said:
             yield Text(f"all plans: {said}", style="label")
         yield table
 
-    def _layouts(self) -> list[tuple[str, Table]]:
-        """(what all plans agree on, table), the roomiest first."""
+    def _layouts(self) -> Iterator[tuple[str, Table]]:
+        """(what all plans agree on, table), the roomiest first: the more is said above, the less the table needs."""
         long, short = self._columns(short=False), self._columns(short=True)
+        yield from (("", self._table(*form)) for form in ((long, 2), (long, 1), (short, 1)))
         constant = [column for column in long if column.is_axis and self._agree_on(column)]
-        said = " ".join(f"{column.name}={column.cell(self.plans[0])}" for column in constant)
-        kept = [column for column in short if column.name not in {column.name for column in constant}]
-        least = [column for column in kept if column.name not in ("gap", "speed")]
-        whole = [("", self._table(long, 2)), ("", self._table(long, 1)), ("", self._table(short, 1))]
-        return [*whole, (said, self._table(kept, 1)), (said, self._table(least, 1))]
+        for moved in (constant[first:] for first in range(len(constant), 0, -1)):
+            yield _said(moved, self.plans[0]), self._table(_without(short, [column.name for column in moved]), 1)
+        names = [column.name for column in constant]
+        for number in range(len(DISPENSABLE) + 1):
+            yield _said(constant, self.plans[0]), self._table(_without(short, [*names, *DISPENSABLE[:number]]), 1)
 
     def _columns(self, *, short: bool) -> list[Column]:
         where = _place(self.places or {(plan.cluster, plan.num_devices) for plan in self.plans})
@@ -93,6 +94,14 @@ class PlanTable:
             style = "best" if self.ranked and number == 0 else ""
             table.add_row(*(_styled(column, plan) for column in columns), style=style)
         return table
+
+
+def _said(columns: Sequence[Column], plan: Plan) -> str:
+    return " ".join(f"{column.name}={column.cell(plan)}" for column in columns)
+
+
+def _without(columns: Sequence[Column], names: Sequence[str]) -> list[Column]:
+    return [column for column in columns if column.name not in names]
 
 
 def _styled(column: Column, plan: Plan) -> Text:

@@ -76,8 +76,8 @@ def axes_in_brief(plan: Plan) -> str:
     words += [f"micro_batch={axes.micro_batch}", f"sharding={axes.sharding}"]
     if axes.sharding == "hsdp":
         words.append(f"shard_group={axes.shard_group}")
-    if axes.schedule == "gpipe":
-        words.append("schedule=gpipe")
+    if axes.schedule != ("interleaved" if axes.vpp > 1 else "1f1b"):
+        words.append(f"schedule={axes.schedule}")
     return " ".join([*words, *_recompute_words(axes)])
 
 

@@ -14,14 +14,14 @@ def varied(a_plan):
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("width", [72, 80, 100, 120, 160, 250])
+@pytest.mark.parametrize("width", [56, 64, 72, 80, 100, 120, 160, 250])
 def test_no_line_is_wider_than_the_terminal_nor_wrapped(drawn, varied, width):
     lines = drawn(PlanTable(varied), width).splitlines()
     assert max(map(len, lines)) <= width
     assert sum(line.split()[0] in ("1", "2", "10") for line in lines) == len(varied)
 
 
-@pytest.mark.parametrize("width", [80, 160])
+@pytest.mark.parametrize("width", [56, 64, 80, 160])
 def test_nothing_is_cut_off(drawn, varied, width):
     assert "…" not in drawn(PlanTable(varied), width)
 
@@ -39,10 +39,15 @@ def test_expert_parallelism_has_a_column_only_where_it_is_used(drawn, a_plan):
     assert " ep " in drawn(PlanTable([a_plan(ep=8)]))
 
 
-def test_where_space_is_short_axes_that_never_differ_move_into_a_line_above(drawn, a_plan):
-    text = drawn(PlanTable([a_plan(), a_plan(rank=2, slower=1.1)]), 60)
-    assert "all plans: " in text
-    assert "sharding=zero1" in text
+@pytest.mark.parametrize("width", [56, 62, 68])
+def test_where_space_is_short_only_as_much_as_needed_moves_into_a_line_above(drawn, a_plan, width):
+    """Axes on which all plans agree, from the right: a narrower terminal says more above and less in the table."""
+    plans = [a_plan(), a_plan(rank=2, slower=1.1)]
+    narrow, wide = (drawn(PlanTable(plans), w).splitlines() for w in (width, width + 6))
+    assert narrow[0].startswith("all plans: ")
+    assert len(narrow[0]) >= len(wide[0]) or not wide[0].startswith("all plans: ")
+    assert "recompute=none" in narrow[0]
+    assert " recomp " not in "".join(narrow[1:4])
 
 
 def test_partial_recompute_says_how_many_layers_of_a_stage(drawn, a_plan):
