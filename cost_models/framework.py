@@ -28,7 +28,12 @@ class StateBytes:
         return self.parameter + self.gradient + self.optimizer
 
     def at(self, precision: str) -> "StateBytes":
-        """The bytes at one precision of training."""
+        """The bytes at one precision of training.
+
+        In fp32 parameters are their own master copy: 4 + 4 + 8 (Megatron Core guide, "Distributed Optimizer").
+        """
+        if precision in ("fp32", "tf32"):
+            return replace(self, parameter=4, gradient=4, optimizer=8)
         if precision != "fp16" or self.gradient_fp16 is None:
             return self
         return replace(self, gradient=self.gradient_fp16)
