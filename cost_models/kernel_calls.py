@@ -98,9 +98,10 @@ class KernelCalls:
         return LinearTime(forward, input_gradient, self.matmul(in_dim, out_dim, tokens, groups, precision))
 
     def elementwise(self, num_bytes: FloatColumn | float) -> FloatColumn:
-        """Time of memory-bound kernels that would move `num_bytes` if ideally fused."""
+        """Time of memory-bound kernels that would move `num_bytes` if ideally fused; none run where there are none."""
         traffic = np.asarray(num_bytes, dtype=np.float64) * self.job.framework.elementwise_traffic
-        return kernels.streaming_time_s(self.job.cluster.accelerator, self.kernel_rates, traffic)
+        time_s = kernels.streaming_time_s(self.job.cluster.accelerator, self.kernel_rates, traffic)
+        return np.where(traffic > 0, time_s, 0.0)
 
     def quantise(self, num_elements: FloatColumn) -> FloatColumn:
         """Time to quantise the inputs of matrix multiplications; zero at 16 bits."""
