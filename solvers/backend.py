@@ -90,6 +90,10 @@ class Backend(ABC, Generic[P, S]):
         """Whether it can solve a problem of this structure."""
         return True
 
+    def suits(self, problem: P) -> bool:
+        """Whether, among those that support it, this is a good choice for a problem of this size."""
+        return self.supports(problem)
+
     @abstractmethod
     def solve(self, problem: P, budget: Budget) -> Outcome[S]:
         """The best solution within the budget. Running out of time is an outcome, never an exception."""
@@ -105,7 +109,7 @@ def can_import(package: str) -> bool:
 
 
 def choose(backends: Sequence[Backend[P, S]], problem: P, name: str | None = None) -> Backend[P, S]:
-    """The back end called `name`, or without a name the first that is available and supports the problem.
+    """The back end called `name`, or without a name the first that is available and suits the problem.
 
     Args:
         backends: In order of preference; those that rely on no package come last as the fallback.
@@ -118,7 +122,7 @@ def choose(backends: Sequence[Backend[P, S]], problem: P, name: str | None = Non
     wanted = [b for b in backends if name in {None, b.name}]
     if not wanted:
         raise SolverError(f"no back end is called {name!r}; there are {', '.join(b.name for b in backends)}")
-    fitting = [b for b in wanted if b.supports(problem)]
+    fitting = [b for b in wanted if (b.suits(problem) if name is None else b.supports(problem))]
     if not fitting:
         raise SolverError(f"{', '.join(b.name for b in wanted)} can't solve a problem of this structure")
     for backend in fitting:

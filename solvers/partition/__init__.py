@@ -23,7 +23,7 @@ def solve_partition(
         problem: What to solve; its class states the mathematics.
         budget: Time, wanted gap and seed; the defaults of `Budget` if None.
         backend: "dynamic-programming", "cp-sat", "windows" or "greedy"; if None, the first that is available and
-            supports the problem.
+            suits the problem.
 
     Raises:
         SolverError: The back end is unknown, not installed, or can't solve such a problem.

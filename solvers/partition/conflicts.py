@@ -8,6 +8,7 @@ import numpy as np
 
 from meshwright.solvers.backend import Clock
 from meshwright.solvers.conflicts import irreducible
+from meshwright.solvers.outcome import FEASIBILITY_TOLERANCE
 from meshwright.solvers.partition.bounds import capacity_bound
 from meshwright.solvers.partition.problem import ChainPartition, FloatArray
 
@@ -26,6 +27,12 @@ def irreducible_conflicts(
     """A set of limits of an infeasible problem that can't hold together, none of which could be left out."""
     limit = irreducible(problem.limit, lambda limit: is_infeasible(replace(problem, limit=limit)), clock)
     return tuple(problem.limit_in_words(d, r) for d, r in np.argwhere(np.isfinite(limit))) or _size_limits(problem)
+
+
+def without_costs(problem: ChainPartition) -> ChainPartition:
+    """The same constraints where every partition costs nothing, which is quicker to decide."""
+    cost = np.where(np.isfinite(problem.cost), 0.0, np.inf)
+    return replace(problem, cost=cost, group_cost=np.zeros(problem.num_groups))
 
 
 def _sizes(problem: ChainPartition) -> tuple[str, ...]:
@@ -50,12 +57,11 @@ def _fixed_use(problem: ChainPartition) -> tuple[str, ...]:
 
 
 def _total_use(problem: ChainPartition) -> tuple[str, ...]:
-    needed = least_total_use(problem)
-    offered = problem.limit.sum(axis=0)
+    needed, offered = least_total_use(problem), problem.limit.sum(axis=0)
     return tuple(
-        f"{problem.resource_names[r]} of devices 0 … {problem.num_devices - 1} is limited to {offered[r]:.12g} in all, "
-        f"but at least {needed[r]:.12g} is needed"
-        for r in np.flatnonzero(needed > offered * (1 + 1e-9))
+        f"{problem.limit_in_words(d, int(r))}: all devices offer {offered[r]:.12g}, but {needed[r]:.12g} is needed"
+        for r in np.flatnonzero(needed > offered * (1 + FEASIBILITY_TOLERANCE))
+        for d in range(problem.num_devices)
     )
 
 

@@ -1,14 +1,13 @@
 """The exact back end for chain partitions whose devices can be filled one after the other."""
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 
 from meshwright.solvers.backend import Backend, Budget, Capabilities, Clock, TooHardError
 from meshwright.solvers.outcome import Outcome, relative_gap
 from meshwright.solvers.partition.bounds import capacity_bound
-from meshwright.solvers.partition.conflicts import irreducible_conflicts, quick_conflicts
+from meshwright.solvers.partition.conflicts import irreducible_conflicts, quick_conflicts, without_costs
 from meshwright.solvers.partition.greedy import greedy_partition
 from meshwright.solvers.partition.problem import ChainPartition, Partition
 from meshwright.solvers.partition.sequential import is_sequential, solve_sequential
@@ -50,11 +49,8 @@ def _infeasible(clock: Clock) -> Callable[[ChainPartition], bool]:
     """Whether a problem has no solution at all, whatever the cost."""
 
     def check(problem: ChainPartition) -> bool:
-        free = replace(
-            problem, cost=np.where(np.isfinite(problem.cost), 0.0, np.inf), group_cost=np.zeros(problem.num_groups)
-        )
         try:
-            return solve_sequential(free, np.inf, 0.0, clock)[1] == np.inf
+            return solve_sequential(without_costs(problem), np.inf, 0.0, clock)[1] == np.inf
         except TooHardError:
             return False
 

@@ -1,4 +1,4 @@
-"""A good chain partition within milliseconds: search for the lowest bottleneck that a greedy fill can keep."""
+"""A good chain partition at once: search for the lowest bottleneck that a greedy fill can keep."""
 
 from dataclasses import dataclass
 
@@ -12,6 +12,7 @@ from meshwright.solvers.partition.problem import ChainPartition, FloatArray, Int
 from meshwright.solvers.upgrade import cheapest_fit
 
 MOST_POLICIES = 12
+MOST_CANDIDATES = 4  # fills whose choices are optimised
 NUM_PROBES = 14  # halvings: finds the bottleneck to within 1e-4 of the range searched
 
 
@@ -31,19 +32,30 @@ class Greedy(Backend[ChainPartition, Partition]):
 
 def greedy_partition(problem: ChainPartition) -> Partition | None:
     """The best partition that greedy fills find, or None."""
-    rule = _Rules.of(problem)
+    found: list[Partition] = []
+    for sizes in reversed(_sizes_near_the_lowest_bottleneck(problem)):  # the most promising come last
+        partition = with_cheapest_choices(problem, sizes)
+        if partition is not None and not problem.violations(partition):
+            found.append(partition)
+        if len(found) == MOST_CANDIDATES:
+            break
+    return min(found, key=lambda p: problem.evaluate(p).objective, default=None)
+
+
+def _sizes_near_the_lowest_bottleneck(problem: ChainPartition) -> list[IntArray]:
+    """Sizes of the fills that a binary search for the lowest bottleneck tries, in its order."""
+    rules = _Rules.of(problem)
     fixed = np.bincount(problem.device, problem.group_cost)
-    low = max(float(fixed.max()), float(fixed.sum() + rule.cost[0, -1]) / problem.num_devices)
-    high = float(fixed.max() + rule.cost[:, -1].max())
-    best, objective = None, np.inf
+    low = max(float(fixed.max()), float(fixed.sum() + rules.cost[0, -1]) / problem.num_devices)
+    high = float(fixed.max() + rules.cost[:, -1].max())
+    tried: dict[bytes, IntArray] = {}
     for _ in range(NUM_PROBES):
         target = (low + high) / 2
-        sizes, fits = rule.fill(problem, target)
-        found = with_cheapest_choices(problem, sizes)
-        if found is not None and (price := problem.evaluate(found).objective) < objective:
-            best, objective = found, price
+        sizes, fits = rules.fill(problem, target)
         low, high = (low, target) if fits else (target, high)
-    return best
+        tried.pop(sizes.tobytes(), None)
+        tried[sizes.tobytes()] = sizes
+    return list(tried.values())
 
 
 def with_cheapest_choices(problem: ChainPartition, sizes: IntArray) -> Partition | None:

@@ -87,7 +87,7 @@ class ChainPartition:
         cost_ = np.asarray(cost, np.float64)
         use_ = np.asarray(use, np.float64)
         limit_ = np.asarray(limit, np.float64)
-        if cost_.ndim != 2 or use_.ndim != 3 or limit_.ndim != 2 or use_.shape[:2] != cost_.shape:
+        if cost_.ndim != 2 or cost_.size == 0 or use_.ndim != 3 or limit_.ndim != 2 or use_.shape[:2] != cost_.shape:
             raise InputError(
                 "`cost` must be (items, choices), `use` (items, choices, resources), `limit` (devices, resources), "
                 f"but got {cost_.shape}, {use_.shape} and {limit_.shape}"

@@ -1,6 +1,7 @@
 """Improves a chain partition by solving windows of it exactly: whole neighbourhoods at once, never worse."""
 
 import itertools
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -8,7 +9,7 @@ import numpy as np
 from meshwright.solvers.backend import Backend, Budget, Capabilities, Clock, TooHardError
 from meshwright.solvers.outcome import OPTIMALITY_TOLERANCE, Outcome
 from meshwright.solvers.partition.bounds import capacity_bound
-from meshwright.solvers.partition.conflicts import quick_conflicts
+from meshwright.solvers.partition.conflicts import irreducible_conflicts, quick_conflicts, without_costs
 from meshwright.solvers.partition.greedy import greedy_partition, with_cheapest_choices
 from meshwright.solvers.partition.problem import ChainPartition, FloatArray, IntArray, Partition
 from meshwright.solvers.partition.sequential import relax_order, solve_sequential
@@ -30,11 +31,25 @@ class Windows(Backend[ChainPartition, Partition]):
         clock = Clock(budget)
         if conflicts := quick_conflicts(problem, clock):
             return Outcome.infeasible(conflicts, clock.seconds)
-        found, bound = improved_partition(problem, clock)
+        found, bound = improved_partition(problem, clock, MOST_KICKS)
+        if found is None and bound == np.inf:
+            return Outcome.infeasible(irreducible_conflicts(problem, _infeasible(clock), clock), clock.seconds)
         return problem.conclude([found], bound, clock)
 
 
-def improved_partition(problem: ChainPartition, clock: Clock) -> tuple[Partition | None, float]:
+def _infeasible(clock: Clock) -> Callable[[ChainPartition], bool]:
+    """Whether a problem has no solution even if the order of items is forgotten."""
+
+    def check(problem: ChainPartition) -> bool:
+        try:
+            return relax_order(without_costs(problem), np.inf, clock)[1] == np.inf
+        except TooHardError:
+            return False
+
+    return check
+
+
+def improved_partition(problem: ChainPartition, clock: Clock, kicks: int) -> tuple[Partition | None, float]:
     """The best partition that local search finds, or None, and a bound."""
     greedy, bound = greedy_partition(problem), capacity_bound(problem)
     relaxed, bound = _order_free_start(problem, greedy, bound, clock)
@@ -44,7 +59,7 @@ def improved_partition(problem: ChainPartition, clock: Clock) -> tuple[Partition
             found = improve(problem, start, _target(bound, clock), clock)
             if (price := problem.evaluate(found).objective) < objective:
                 best, objective = found, price
-    return (None if best is None else _kick(problem, best, _target(bound, clock), clock)), bound
+    return (None if best is None else _kick(problem, best, _target(bound, clock), clock, kicks)), bound
 
 
 def _order_free_start(
@@ -66,14 +81,17 @@ def _target(bound: float, clock: Clock) -> float:
     return bound + max(clock.budget.relative_gap, OPTIMALITY_TOLERANCE) * abs(bound)
 
 
-def _kick(problem: ChainPartition, best: Partition, target: float, clock: Clock) -> Partition:
+def _kick(problem: ChainPartition, best: Partition, target: float, clock: Clock, kicks: int) -> Partition:
     """Moves a few items between random groups and improves again, as often as time allows; never worse."""
     rng = np.random.default_rng(clock.budget.seed)
     objective = problem.evaluate(best).objective
-    for _ in range(MOST_KICKS):
+    tried = {best.sizes().tobytes()}
+    for _ in range(kicks):
         if objective <= target or clock.left_s == 0:
             break
-        start = with_cheapest_choices(problem, _kicked(best.sizes(), rng))
+        sizes = _kicked(best.sizes(), rng)
+        start = None if sizes.tobytes() in tried else with_cheapest_choices(problem, sizes)
+        tried.add(sizes.tobytes())
         if start is None or problem.violations(start):
             continue
         found = improve(problem, start, target, clock)
@@ -128,6 +146,8 @@ def _windows(device: IntArray) -> list[IntArray]:
 
 def _resolve(problem: ChainPartition, partition: Partition, groups: IntArray, clock: Clock) -> Partition:
     """The partition with these groups solved anew; unchanged where that is too hard."""
+    if partition.sizes()[groups].sum() == 0:
+        return partition
     part, items = _part(problem, partition, groups)
     now = problem.evaluate(partition).device_cost
     inside = np.unique(problem.device[groups])

@@ -67,6 +67,7 @@ class Selection:
         shapes = (cost_.shape, use_.shape, limit_.shape, load_.shape)
         if (
             cost_.ndim != 2
+            or cost_.size == 0
             or use_.shape != (*cost_.shape, *limit_.shape)
             or load_.shape[:-1] != cost_.shape
             or len(names) != limit_.size

@@ -52,7 +52,12 @@ class ChainChoice:
         """
         cost_, use_ = np.asarray(cost, np.float64), np.asarray(use, np.float64)
         changes = np.asarray(transition, np.float64)
-        if cost_.ndim != 2 or use_.shape != cost_.shape or changes.shape[-2:] != (cost_.shape[1],) * 2:
+        if (
+            cost_.ndim != 2
+            or cost_.size == 0
+            or use_.shape != cost_.shape
+            or changes.shape[-2:] != (cost_.shape[1],) * 2
+        ):
             raise InputError(
                 "`cost` and `use` must be (items, choices) and `transition` (items - 1, choices, choices), "
                 f"but got {cost_.shape}, {use_.shape} and {changes.shape}"

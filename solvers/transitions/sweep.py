@@ -89,9 +89,8 @@ class Sweep:
 
     def _first(self) -> _Partial:
         choices = np.flatnonzero(np.isfinite(self.problem.cost[0]))
-        return _Partial(
-            choices[:, None].astype(np.int16), self._round(self.problem.cost[0], self.problem.use[0])[choices]
-        )
+        point = self._round(self.problem.cost[0, choices], self.problem.use[0, choices])
+        return _Partial(choices[:, None].astype(np.int16), point)
 
     def _extend(self, partial: _Partial, item: int) -> _Partial:
         last = partial.choices[:, -1]
