@@ -5,6 +5,8 @@ from collections import deque
 from meshwright.cost_models.schedules.orders import OpKind, Orders, StageMap, orders_from_lists
 from meshwright.cost_models.schedules.protocol import PipelineShape
 
+_FORWARD, _BACKWARD_INPUT, _BACKWARD_WEIGHT = map(int, (OpKind.FORWARD, OpKind.BACKWARD_INPUT, OpKind.BACKWARD_WEIGHT))
+
 
 def relative_times(shape: PipelineShape) -> tuple[float, float, float]:
     """F, B and W over F, rounded to 1 %: orders depend on no more, and equal keys let them be cached."""
@@ -40,7 +42,8 @@ class Timelines:
         self.wait_s = [0.0] * stages.num_devices
         self.longest_wait_s = 0.0
         self._stages = stages
-        self._device = stages.device.tolist()
+        self._device: list[int] = stages.device.tolist()
+        self._last = stages.num_stages - 1
         self._pending: list[deque[tuple[int, int]]] = [deque() for _ in range(stages.num_devices)]
         self._ops: list[list[tuple[int, int, int]]] = [[] for _ in range(stages.num_devices)]
 
@@ -59,23 +62,22 @@ class Timelines:
     def backward_ready_s(self, stage: int) -> float | None:
         """When the gradient for the stage's next backward pass is there; None if it isn't placed yet."""
         nth = len(self.backward_end_s[stage])
-        last = stage == len(self.forward_end_s) - 1
-        after = self.forward_end_s[stage] if last else self.backward_end_s[stage + 1]
+        after = self.forward_end_s[stage] if stage == self._last else self.backward_end_s[stage + 1]
         return after[nth] if nth < len(after) else None
 
     def place_forward(self, stage: int) -> None:
-        """The stage's next forward pass, as early as it can start."""
-        device, nth = self._device[stage], len(self.forward_end_s[stage])
-        ready_s = self.forward_ready_s(stage)
-        self.forward_end_s[stage].append(self._place(OpKind.FORWARD, nth, stage, ready_s, self.forward_s))
+        """The stage's next forward pass, as early as it can start; its input must be placed."""
+        ends_s, device = self.forward_end_s[stage], self._device[stage]
+        ready_s = self.forward_end_s[stage - 1][len(ends_s)] if stage else 0.0
+        ends_s.append(self._place(_FORWARD, len(ends_s), stage, ready_s, self.forward_s))
         self.held[device] += 1
 
     def place_backward(self, stage: int) -> None:
-        """The stage's next input gradient, as early as it can start; its weight gradient is pending from then on."""
-        nth = len(self.backward_end_s[stage])
-        ready_s = self.backward_ready_s(stage)
-        self.backward_end_s[stage].append(self._place(OpKind.BACKWARD_INPUT, nth, stage, ready_s, self.backward_s))
-        self._pending[self._device[stage]].append((nth, stage))
+        """The stage's next input gradient, likewise; its weight gradient is pending from then on."""
+        ends_s = self.backward_end_s[stage]
+        after_s = self.forward_end_s[stage] if stage == self._last else self.backward_end_s[stage + 1]
+        self._pending[self._device[stage]].append((len(ends_s), stage))
+        ends_s.append(self._place(_BACKWARD_INPUT, len(ends_s), stage, after_s[len(ends_s)], self.backward_s))
 
     def has_pending(self, device: int) -> bool:
         """Whether a weight gradient could run now."""
@@ -84,7 +86,7 @@ class Timelines:
     def place_weight(self, device: int) -> None:
         """The weight gradient that has waited longest; frees its activations."""
         nth, stage = self._pending[device].popleft()
-        self._place(OpKind.BACKWARD_WEIGHT, nth, stage, 0.0, self.weight_s)
+        self._place(_BACKWARD_WEIGHT, nth, stage, 0.0, self.weight_s)
         self.held[device] -= 1
 
     def place_weights(self, device: int) -> None:
@@ -103,15 +105,16 @@ class Timelines:
             self.place_weight(device)
         return until_s - self.now_s[device]
 
-    def _place(self, kind: OpKind, nth: int, stage: int, ready_s: float | None, duration_s: float) -> float:
-        if ready_s is None:
-            raise ValueError(f"{kind.name} of micro-batch {nth} on stage {stage} was placed before what it needs")
+    def _place(self, kind: int, nth: int, stage: int, ready_s: float, duration_s: float) -> float:
+        """Appends a pass to its device's timeline; returns when it ends."""
         device = self._device[stage]
-        start_s: float = max(self.now_s[device], ready_s)
-        # The wait before a device's first pass is not a bubble of the device's own.
-        if self._ops[device]:
-            self.wait_s[device] += start_s - self.now_s[device]
-            self.longest_wait_s = max(self.longest_wait_s, self.wait_s[device])
+        start_s, ops = self.now_s[device], self._ops[device]
+        if ready_s > start_s:
+            # The wait before a device's first pass is not a bubble of the device's own.
+            if ops:
+                self.wait_s[device] += ready_s - start_s
+                self.longest_wait_s = max(self.longest_wait_s, self.wait_s[device])
+            start_s = ready_s
+        ops.append((kind, nth, stage))
         self.now_s[device] = start_s + duration_s
-        self._ops[device].append((int(kind), nth, stage))
         return start_s + duration_s

@@ -25,7 +25,7 @@ def check_legality(orders: Orders) -> None:
             raise AxisError(problems)
 
 
-def op_name(orders: Orders, op: int) -> str:
+def _op_name(orders: Orders, op: int) -> str:
     """An op as messages name it, such as `F(micro-batch 3, stage 1) on device 1`."""
     symbol = OP_SYMBOLS[orders.kind[op]]
     where = f"on device {orders.device[op]}"
@@ -33,7 +33,7 @@ def op_name(orders: Orders, op: int) -> str:
 
 
 def _named(orders: Orders, ops: IntArray) -> str:
-    names = "; ".join(op_name(orders, int(op)) for op in ops[:_MAX_SHOWN])
+    names = "; ".join(_op_name(orders, int(op)) for op in ops[:_MAX_SHOWN])
     return names + (f"; and {len(ops) - _MAX_SHOWN} more" if len(ops) > _MAX_SHOWN else "")
 
 

@@ -30,7 +30,7 @@ class ZeroBubble:
         return loop_stages(shape.sizes[0])
 
     def orders(self, shape: PipelineShape) -> Orders:
-        """The heuristic's order with the shortest span, over its eight variants."""
+        """The best order of the heuristic's eight variants."""
         p, m, _ = shape.sizes
         return _best_orders(p, m, relative_times(shape), self.pipelines_in_flight * p)
 
@@ -41,9 +41,8 @@ class ZeroBubble:
         or up the devices: (p-1)F or (p-1)·max(F, B). Fewer micro-batches have fewer weight gradients to fill with.
         """
         before = shape.p - 1
-        chain_s = (
-            shape.forward_s if self.pipelines_in_flight > 1 else np.maximum(shape.forward_s, shape.backward_input_s)
-        )
+        forward_s = np.asarray(shape.forward_s)
+        chain_s = forward_s if self.pipelines_in_flight > 1 else np.maximum(forward_s, shape.backward_input_s)
         fillers = np.minimum(self.pipelines_in_flight * before, shape.m - 1)
         unfilled_s = before * (shape.forward_s + shape.backward_input_s) - fillers * shape.backward_weight_s
         return np.asarray(np.maximum(before * chain_s, unfilled_s), np.float64)
@@ -77,9 +76,9 @@ class _Variant:
 
 @lru_cache(maxsize=256)
 def _best_orders(p: int, m: int, pass_s: tuple[float, float, float], limit: int) -> Orders:
-    """The order of the variant that has the shortest span on up to 4p micro-batches."""
+    """The order of the variant with the shortest span, then the shortest makespan, on up to 4p micro-batches."""
     runs = [_Heuristic(p, min(m, 4 * p), pass_s, limit, _Variant(*flags)) for flags in product((True, False), repeat=3)]
-    best = min(runs, key=_Heuristic.span_s)
+    best = min(runs, key=_Heuristic.duration_s)
     if m > 4 * p:
         best = _Heuristic(p, m, pass_s, limit, best.variant)
     return best.timelines.orders()
@@ -98,10 +97,11 @@ class _Heuristic:
         for device in range(p):
             self.timelines.place_weights(device)
 
-    def span_s(self) -> float:
-        """The longest time from a device's first pass to its last."""
+    def duration_s(self) -> tuple[float, float]:
+        """The longest time from a device's first pass to its last; and from the first pass to the last of all."""
         t = self.timelines
-        return max(now_s - ends[0] + t.forward_s for now_s, ends in zip(t.now_s, t.forward_end_s, strict=True))
+        spans_s = [now_s - ends_s[0] + t.forward_s for now_s, ends_s in zip(t.now_s, t.forward_end_s, strict=True)]
+        return round(max(spans_s), 9), max(t.now_s)
 
     def _warm_up(self) -> None:
         """Extra forward passes while the first backward pass is on its way, then that backward pass."""

@@ -28,7 +28,7 @@ class ZeroBubbleV:
         return v_stages(shape.sizes[0])
 
     def orders(self, shape: PipelineShape) -> Orders:
-        """The heuristic's order with the least waiting, over its four variants."""
+        """The best order of the heuristic's four variants."""
         p, m, _ = shape.sizes
         return _best_orders(p, m, relative_times(shape))
 
@@ -50,9 +50,9 @@ class ZeroBubbleV:
 
 @lru_cache(maxsize=256)
 def _best_orders(p: int, m: int, pass_s: tuple[float, float, float]) -> Orders:
-    """The order of the variant with the least waiting on up to 4p micro-batches."""
+    """The order of the variant with the least waiting, then the shortest makespan, on up to 4p micro-batches."""
     runs = [_improved(p, min(m, 4 * p), pass_s, *fill) for fill in product((True, False), repeat=2)]
-    best = min(runs, key=lambda run: run.timelines.longest_wait_s)
+    best = min(runs, key=lambda run: (round(run.timelines.longest_wait_s, 9), max(run.timelines.now_s)))
     if m > 4 * p:
         best = _improved(p, m, pass_s, best.fill_first, best.fill_forward)
     return best.timelines.orders()
