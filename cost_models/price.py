@@ -1,14 +1,14 @@
 """The price of every plan in a table: step time by term, peak memory by class and stage, energy and money."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from enum import IntEnum
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from meshwright.cost_models.candidates import Candidates, FloatColumn, IntColumn
+from meshwright.cost_models.candidates import BoolColumn, Candidates, FloatColumn, IntColumn
 from meshwright.cost_models.data_parallel import DataParallelTime, StageWork, data_parallel_time
 from meshwright.cost_models.job import Job
 from meshwright.cost_models.kernel_calls import KernelCalls
@@ -61,6 +61,18 @@ class Costs:
     memory: MemoryBreakdown
     num_micro_batches: IntColumn
     hidden_comm_s: FloatColumn
+
+    def __getitem__(self, rows: IntColumn | BoolColumn) -> "Costs":
+        memory = MemoryBreakdown(*(getattr(self.memory, field.name)[rows] for field in fields(MemoryBreakdown)))
+        return Costs(
+            self.step_time_s[rows], self.terms[:, rows], memory, self.num_micro_batches[rows], self.hidden_comm_s[rows]
+        )
+
+    def updated(self, rows: IntColumn, times: "Costs") -> "Costs":
+        """The same with the step times of some rows replaced; bytes stay."""
+        step_time_s, terms, hidden_s = self.step_time_s.copy(), self.terms.copy(), self.hidden_comm_s.copy()
+        step_time_s[rows], terms[:, rows], hidden_s[rows] = times.step_time_s, times.terms, times.hidden_comm_s
+        return replace(self, step_time_s=step_time_s, terms=terms, hidden_comm_s=hidden_s)
 
     def share(self, group: Sequence[StepTerm]) -> FloatColumn:
         """(num_candidates,) share of the step that some of its terms take."""

@@ -82,12 +82,10 @@ class StageLayout:
 
 def chunk_kinds(architecture: Architecture, split: LayerSplit) -> NDArray[np.float64]:
     """(num_virtual_stages, num_kinds) layers of each kind on every virtual stage, multi-token prediction included."""
-    kinds = architecture.layer_kinds
-    bounds = np.cumsum((0, *split.layers))
-    index = np.array(architecture.layer_kind_index, dtype=np.int64)
-    counts = np.zeros((split.num_stages, len(kinds)))
-    for chunk in range(split.num_stages):
-        counts[chunk] = np.bincount(index[bounds[chunk] : bounds[chunk + 1]], minlength=len(kinds))
+    kinds, index = architecture.layer_kinds, np.array(architecture.layer_kind_index, dtype=np.int64)
+    before = np.zeros((len(index) + 1, len(kinds)))
+    before[np.arange(1, len(index) + 1), index] = 1.0
+    counts = np.diff(before.cumsum(axis=0)[np.cumsum((0, *split.layers))], axis=0)
     for layer in architecture.mtp_layers:
         counts[split.output, kinds.index(layer)] += 1
     return counts

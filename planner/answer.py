@@ -1,6 +1,6 @@
 """The main question: which plans run this job best?"""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,11 +8,12 @@ from numpy.typing import NDArray
 import meshwright
 from meshwright.cost_models.candidates import IntColumn
 from meshwright.cost_models.parameters import active_parameters, total_parameters
-from meshwright.cost_models.shapes import pack
 from meshwright.cost_models.spending import cost_usd, energy_j
 from meshwright.planner.assemble import PricedRow, to_plans
 from meshwright.planner.neighbours import changes
 from meshwright.planner.problem import Problem
+from meshwright.planner.refinement import Refinement, refine
+from meshwright.planner.refinement.survivors import MESH_AXES, mesh_key
 from meshwright.planner.results import (
     ClusterSummary,
     ModelSummary,
@@ -25,18 +26,20 @@ from meshwright.planner.search import Found, Progress, search
 from meshwright.planner.shortfall import shortfall
 from meshwright.solvers.pareto import non_dominated
 
-GROUP_AXES = ("dp", "tp", "pp", "cp", "ep")
 MAX_FRONT = 12
 """Plans of the Pareto front that are kept, spread over it."""
 SAME_TIME, SAME_BYTES = 0.01, 2.0**30
 """Plans closer than this are one point of the front."""
 
 
-def answer(problems: Sequence[Problem], top: int, progress: Progress | None = None) -> PlanSet:
-    """Searches every pool (and, for money and energy, smaller parts of it) and ranks what was found."""
-    found = [search(problem, progress) for question in problems for problem in _sizes(question)]
+def answer(
+    problems: Sequence[Problem], top: int, progress: Progress | None = None, how: Refinement | None = None
+) -> PlanSet:
+    """Searches every pool (and, for money and energy, smaller parts of it), refines what was found and ranks it."""
+    searched = [search(problem, progress) for question in problems for problem in _sizes(question)]
+    found = [result for one in searched for result in refine(one, how or Refinement())]
     feasible = [result for result in found if result.is_feasible]
-    ranked = sorted((row for result in feasible for row in _alternatives(result)), key=_objective)[:top]
+    ranked = _best_of_each_mesh(row for result in feasible for row in _alternatives(result))[:top]
     plans = to_plans(ranked)
     if plans:
         plans = (_with_reasons(ranked[0], plans[0]), *plans[1:])
@@ -80,19 +83,32 @@ def _sizes(problem: Problem) -> list[Problem]:
 
 
 def _alternatives(found: Found) -> list[PricedRow]:
-    """The best plan of every mesh, fastest first: plans on the same mesh are variants of one."""
+    """The best plan of every mesh among those whose price is final: plans on the same mesh are variants of one."""
     if found.costs is None:
         return []
-    mesh = _mesh_key(found)
-    _, first, count = np.unique(mesh, return_index=True, return_counts=True)
+    mesh = mesh_key(found)
+    _, index, count = np.unique(mesh, return_inverse=True, return_counts=True)
+    final = np.flatnonzero(found.is_final)
+    _, first = np.unique(mesh[final], return_index=True)
     return [
-        PricedRow(found.problem, found.candidates, found.costs, int(row), found.balanced_s, int(number) - 1)
-        for row, number in sorted(zip(first, count, strict=True))
+        PricedRow(found.problem, found.candidates, found.costs, int(row), found.balanced_s, int(count[index[row]]) - 1)
+        for row in np.sort(final[first])
     ]
 
 
-def _mesh_key(found: Found) -> IntColumn:
-    return pack(*(getattr(found.candidates, axis) for axis in GROUP_AXES))
+def _best_of_each_mesh(rows: Iterable[PricedRow]) -> list[PricedRow]:
+    """Ranked, without plans on a mesh of the same cluster that a better one has."""
+    best: dict[tuple[object, ...], PricedRow] = {}
+    for row in sorted(rows, key=_objective):
+        best.setdefault(
+            (
+                row.problem.job.cluster.name,
+                row.problem.job.cluster.num_devices,
+                *(row.axis(axis) for axis in MESH_AXES),
+            ),
+            row,
+        )
+    return list(best.values())
 
 
 def _objective(row: PricedRow) -> float:
@@ -133,8 +149,9 @@ def _front(feasible: Sequence[Found]) -> tuple[Plan, ...]:
 
 
 def _distinct_points(found: Found) -> IntColumn:
-    """The fastest row of every cell of time and memory."""
-    return np.sort(np.unique(_points(found)[:, :2], axis=0, return_index=True)[1])
+    """The fastest row of every cell of time and memory, among those whose price is final."""
+    final = np.flatnonzero(found.is_final)
+    return np.sort(final[np.unique(_points(found)[final, :2], axis=0, return_index=True)[1]])
 
 
 def _points(found: Found) -> NDArray[np.float64]:

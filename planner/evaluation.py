@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from meshwright.cost_models.candidates import Candidates
 from meshwright.cost_models.floor import floor_prices
 from meshwright.cost_models.layer_split import LayerSplit
-from meshwright.cost_models.price import price
+from meshwright.cost_models.simulated_price import final_price
 from meshwright.errors import AxisError
 from meshwright.planner.assemble import PricedRow, to_plan
 from meshwright.planner.axes import LAYERS, PlanText, axis_name, axis_value, parse_plan, parse_split, spoken
 from meshwright.planner.neighbours import changes
 from meshwright.planner.problem import Problem
+from meshwright.planner.refinement import Refinement, refine
 from meshwright.planner.results import Comparison, Evaluation, Explanation, Plan, PlanAxes, WhyNot
 from meshwright.planner.rules import all_rules, violated
 from meshwright.planner.search import search
@@ -93,7 +94,7 @@ def evaluate_row(problem: Problem, row: Candidates, rank: int = 1) -> Evaluation
     hopeless = [rule.explain(row) for rule in broken if rule.name in UNPRICEABLE]
     if hopeless:
         raise AxisError(hopeless)
-    costs = price(problem.job, row)
+    costs = final_price(problem.job, row)
     balanced = float(floor_prices(problem.job, row).balanced_s[0])
     plan = to_plan(PricedRow(problem, row, costs, 0, balanced), rank)
     return Evaluation(plan=plan, violations=tuple(f"{rule.name}: {rule.explain(row)}" for rule in broken))
@@ -102,7 +103,7 @@ def evaluate_row(problem: Problem, row: Candidates, rank: int = 1) -> Evaluation
 def explain_row(problem: Problem, row: Candidates | None, why_not: str | None) -> Explanation:
     """What binds a plan (by default the best one), what its neighbours cost, and why another one isn't better."""
     if row is None:
-        found = search(problem)
+        found = refine(search(problem), Refinement(uneven=False))[0]
         if not len(found.candidates):
             raise AxisError("no plan obeys the rules, so there is none to explain; relax --fix or --limit")
         row = found.candidates[:1]

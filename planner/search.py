@@ -56,6 +56,7 @@ class Found:
         costs: Their prices; None if there is no plan at all.
         account: What became of all candidates.
         balanced_s: Compute alone, spread evenly: no plan of the space beats it, however good network and memory.
+        is_final: (num_candidates,) whether a plan's price is its last: it was simulated, or has no pipeline.
     """
 
     problem: Problem
@@ -64,6 +65,7 @@ class Found:
     costs: Costs | None
     account: Account
     balanced_s: float
+    is_final: BoolColumn
 
 
 def search(problem: Problem, progress: Progress | None = None) -> Found:
@@ -92,7 +94,7 @@ def search(problem: Problem, progress: Progress | None = None) -> Found:
         seconds=time.perf_counter() - started,
     )
     costs = price(problem.job, candidates) if len(candidates) else None
-    return Found(problem, found is not None, candidates, costs, account, pricing.balanced_s)
+    return Found(problem, found is not None, candidates, costs, account, pricing.balanced_s, candidates.pp == 1)
 
 
 def fits(problem: Problem, costs: Costs) -> BoolColumn:

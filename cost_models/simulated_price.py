@@ -1,0 +1,84 @@
+"""The price of plans by simulation: what the closed forms say of everything but the pipeline, and replay of that."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meshwright.cost_models.candidates import Candidates, Schedule
+from meshwright.cost_models.job import Job
+from meshwright.cost_models.price import Costs, StepTerm, price
+from meshwright.cost_models.simulated_steps import PlanStep, PlanSteps
+from meshwright.cost_models.simulator import StepTimeline, simulate, simulate_many
+
+FloatArray = NDArray[np.float64]
+
+WAITS = np.array([StepTerm.PIPELINE_COMM, StepTerm.BUBBLE, StepTerm.DATA_COMM])
+"""The terms that a simulation replaces: the others are work, the same by closed form and by simulation."""
+SHORT_PIPELINES, LONG_PIPELINES = 4, 6
+"""Micro-batches of the two shortened simulations, in units of the devices along the pipeline."""
+
+
+def simulated_price(job: Job, candidates: Candidates, costs: Costs) -> Costs:
+    """Prices in which the step of every plan with a pipeline is simulated; the terms still add up to it.
+
+    Long steps are simulated twice with fewer micro-batches, and continued in a straight line: once the slowest device
+    or cycle sets the pace, every further group of micro-batches takes the same time.
+
+    Args:
+        job: The job.
+        candidates: The plans.
+        costs: Their closed-form prices.
+    """
+    if not (candidates.pp > 1).any():
+        return costs
+    table = PlanSteps.of(job, candidates, costs)
+    steps = [table[int(row)] for row in np.flatnonzero(candidates.pp > 1)]
+    runs = [run for step in steps for run in _runs(step)]
+    timelines = simulate_many([(run.step.orders(run.num_micro_batches), run.step.costs) for run in runs])
+    terms, hidden_s = costs.terms.copy(), costs.hidden_comm_s.copy()
+    for step in steps:
+        terms[WAITS, step.row] = step.outside_s[WAITS]
+    for run, timeline in zip(runs, timelines, strict=True):
+        terms[WAITS, run.step.row] += run.weight * _waits_s(timeline, run.step.slowest_device)
+    for step in (one for one in steps if one.exchanges_once):
+        hidden_s[step.row] = step.hidden_s(float(terms[StepTerm.DATA_COMM, step.row]))
+        terms[StepTerm.DATA_COMM, step.row] += table.calls.training.overlap_slowdown * hidden_s[step.row]
+    return replace(costs, step_time_s=terms.sum(axis=0), terms=terms, hidden_comm_s=hidden_s)
+
+
+def final_price(job: Job, candidates: Candidates) -> Costs:
+    """The last word on every plan of a table: closed forms, and simulation where there is a pipeline."""
+    return simulated_price(job, candidates, price(job, candidates))
+
+
+def simulated_step(job: Job, candidates: Candidates, row: int = 0) -> StepTimeline:
+    """The whole step of one plan, with its bytes; without pipeline stages it is a pipeline of one."""
+    step = PlanSteps.of(job, candidates)[row]
+    return simulate(step.orders(step.num_micro_batches), replace(step.costs, bytes=step.bytes))
+
+
+@dataclass(frozen=True)
+class _Run:
+    """One simulation of a plan, and how much it counts."""
+
+    step: PlanStep
+    num_micro_batches: int
+    weight: float
+
+
+def _runs(step: PlanStep) -> list[_Run]:
+    """One simulation of the whole step, or two of shorter ones that a straight line continues."""
+    pp, total = len(step.layout.group_of_stage), step.num_micro_batches
+    short, long = (total % pp + pipelines * pp for pipelines in (SHORT_PIPELINES, LONG_PIPELINES))
+    if total <= long or step.schedule == Schedule.GPIPE:
+        return [_Run(step, total, 1.0)]
+    beyond = (total - long) / (long - short)
+    return [_Run(step, long, 1.0 + beyond), _Run(step, short, -beyond)]
+
+
+def _waits_s(timeline: StepTimeline, device: int) -> FloatArray:
+    """Seconds of `WAITS` on one device."""
+    times = timeline.devices
+    waits = (times.exposed_transfer_s, times.bubble_s, times.exposed_data_parallel_s)
+    return np.array([float(wait_s[device]) for wait_s in waits])

@@ -1,0 +1,288 @@
+"""From plans to what the simulator must know about their steps: orders, and costs of every virtual stage."""
+
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meshwright.cost_models.candidates import (
+    OWN_SPLIT,
+    SCHEDULE_NAMES,
+    SPLIT_BACKWARD,
+    Candidates,
+    FloatColumn,
+    Recompute,
+    Schedule,
+    Sharding,
+)
+from meshwright.cost_models.data_parallel import StageWork, beside, exchange_times
+from meshwright.cost_models.job import Job
+from meshwright.cost_models.kernel_calls import KernelCalls
+from meshwright.cost_models.layer_split import LayerSplit
+from meshwright.cost_models.layer_time import recomputed_module_time
+from meshwright.cost_models.price import Costs, StepTerm, price
+from meshwright.cost_models.schedules import Orders, PipelineShape
+from meshwright.cost_models.schedules.registry import SCHEDULES
+from meshwright.cost_models.simulator import (
+    DataParallelTimes,
+    FinishTimes,
+    PassTimes,
+    StepBytes,
+    StepCosts,
+    TransferTimes,
+)
+from meshwright.cost_models.stage_costs import StageCosts, StageModel, stage_costs, stage_model
+from meshwright.cost_models.stages import StageLayout, chunk_kinds, own_split, row_layout
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class StageExchange:
+    """Data-parallel communication of every stage once a step; (num_candidates, num_groups) seconds.
+
+    Attributes:
+        reduce_s: Reduction of the gradients.
+        gather_s: All-gather of the parameters.
+        exposed_gather_s: What of it the first forward pass can't hide.
+    """
+
+    reduce_s: FloatArray
+    gather_s: FloatArray
+    exposed_gather_s: FloatArray
+
+
+@dataclass(frozen=True)
+class PlanSteps:
+    """The steps of a table of plans with two pipeline stages or more.
+
+    Data-parallel communication of ZeRO-2 and beyond comes with every micro-batch: it stays outside of the simulation,
+    with its closed form.
+
+    Attributes:
+        job: The job.
+        candidates: The plans.
+        costs: Their closed-form prices.
+        model: Their layers' costs.
+        problem: (num_candidates,) index into the model's problems.
+    """
+
+    job: Job
+    candidates: Candidates
+    costs: Costs
+    model: StageModel
+    problem: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, job: Job, candidates: Candidates, costs: Costs | None = None) -> "PlanSteps":
+        """The steps of a table; `costs` are its prices, if they are known."""
+        model, problem = stage_model(job, candidates)
+        return cls(job, candidates, price(job, candidates) if costs is None else costs, model, problem)
+
+    @cached_property
+    def calls(self) -> KernelCalls:
+        """Kernels and collectives of the job."""
+        return KernelCalls(self.job)
+
+    @cached_property
+    def stages(self) -> StageCosts:
+        """Costs of every group of equal stages."""
+        return stage_costs(self.model)
+
+    @cached_property
+    def message_s(self) -> FloatColumn:
+        """(num_candidates,) one message between neighbouring stages."""
+        c = self.candidates
+        return self.calls.send_recv(self.stages.boundary_bytes[self.problem], c.tp * c.cp * c.dp)
+
+    @cached_property
+    def is_overlapped(self) -> NDArray[np.bool_]:
+        """(num_candidates,) whether stages send beside compute."""
+        interleaved = self.candidates.schedule == Schedule.INTERLEAVED
+        return np.asarray(self.job.framework.overlap_pipeline & interleaved)
+
+    @cached_property
+    def exchanges_once(self) -> NDArray[np.bool_]:
+        """(num_candidates,) whether data-parallel communication comes once a step, so that it is simulated."""
+        return np.asarray(self.candidates.sharding <= Sharding.ZERO1)
+
+    @cached_property
+    def exchange(self) -> StageExchange:
+        """Data-parallel communication of every stage."""
+        stages, frozen = self.stages, self.job.workload.trains_adapters
+        groups = stages.forward_s.shape[1]
+        rows = np.repeat(np.arange(len(self.candidates)), groups)
+        table = self.candidates[rows]
+        dense = (stages.adapter_parameters if frozen else stages.dense_parameters)[self.problem].ravel()
+        expert = np.zeros_like(dense) if frozen else stages.expert_parameters[self.problem].ravel()
+        layers = np.maximum(self.model.layer_counts.sum(axis=2)[self.problem].ravel(), 1.0)
+        work = StageWork(
+            stages.forward_s[self.problem].ravel(),
+            stages.backward_s[self.problem].ravel(),
+            dense,
+            expert,
+            dense,
+            layers,
+        )
+        times = exchange_times(self.job, self.calls, table, work)
+        sharded = table.sharding >= Sharding.ZERO1
+        gather = np.where(sharded, times.gather_s, 0.0)
+        exposed = beside(gather, work.forward_s, layers, overlap=self.job.framework.overlap_parameter_gather)
+        shape = (len(self.candidates), groups)
+        reduce = times.reduce_s + np.where(sharded, times.scatter_s, 0.0)
+        return StageExchange(reduce.reshape(shape), gather.reshape(shape), exposed.reshape(shape))
+
+    def __getitem__(self, row: int) -> "PlanStep":
+        return PlanStep(self, row)
+
+
+@dataclass(frozen=True)
+class PlanStep:
+    """The step of one row of a table."""
+
+    table: PlanSteps
+    row: int
+
+    @property
+    def problem(self) -> int:
+        """Its index into the model's problems."""
+        return int(self.table.problem[self.row])
+
+    @property
+    def num_micro_batches(self) -> int:
+        """Of the step and a data-parallel rank."""
+        return int(self.table.costs.num_micro_batches[self.row])
+
+    @property
+    def exchanges_once(self) -> bool:
+        """Whether data-parallel communication comes once a step."""
+        return bool(self.table.exchanges_once[self.row])
+
+    @cached_property
+    def schedule(self) -> Schedule:
+        """Its schedule."""
+        return Schedule(int(self.table.candidates.schedule[self.row]))
+
+    @cached_property
+    def split(self) -> LayerSplit:
+        """Layers of every virtual stage."""
+        c, number = self.table.candidates, int(self.table.candidates.split[self.row])
+        if number != OWN_SPLIT:
+            return self.table.job.splits[number]
+        return own_split(self.table.job, int(c.pp[self.row]), int(c.vpp[self.row]))
+
+    @cached_property
+    def layout(self) -> StageLayout:
+        """Its stages."""
+        return row_layout(self.table.job, self.table.candidates, self.row)
+
+    @cached_property
+    def layer_counts(self) -> FloatArray:
+        """(num_virtual_stages, num_kinds) layers of each kind."""
+        return chunk_kinds(self.table.job.architecture, self.split)
+
+    @cached_property
+    def slowest_device(self) -> int:
+        """The device whose layers a breakdown shows."""
+        stages = self.table.stages
+        busy_s = stages.forward_s[self.problem] + stages.backward_s[self.problem]
+        return int(np.argmax(busy_s[self.layout.group_of_stage]))
+
+    @cached_property
+    def repeated_share(self) -> FloatArray:
+        """(num_virtual_stages,) share of the layers that full recomputation repeats."""
+        share = self.table.model.repeated_share[self.problem]
+        return np.asarray(share[self.layout.group_of_stage[self.layout.chunk_device]])
+
+    @cached_property
+    def passes(self) -> PassTimes:
+        """Passes of every virtual stage; gradient accumulation counts as a part of the weight gradients."""
+        model, times = self.table.model, self.table.model.times
+        shape = int(model.problems.shape[self.problem])
+        selective = model.problems.recompute[self.problem] == Recompute.SELECTIVE
+        modules = int(model.problems.modules[self.problem]) if selective else 0
+        layers_s = self.layer_counts @ times.forward[:, :, shape].sum(axis=1)
+        forward_s = layers_s + self._ends(times.embedding.forward[:, shape], times.output.forward[:, shape])
+        backward_s = self.layer_counts @ times.backward[:, :, shape].sum(axis=1)
+        backward_s = backward_s + self._ends(times.embedding.backward[:, shape], times.output.backward[:, shape])
+        output_weight = np.broadcast_to(times.output.weight_gradient, times.weight_gradient.shape[1:])[[shape]]
+        weight_s = self.layer_counts @ times.weight_gradient[:, shape] + self._ends(np.zeros(1), output_weight)
+        again_s = layers_s * self.repeated_share
+        if modules:
+            again_s = again_s + self.layer_counts @ recomputed_module_time(times, modules)[:, shape]
+        accumulated_s = self.table.costs.terms[StepTerm.GRADIENT_ACCUMULATION, self.row] / self.num_micro_batches
+        chunks = self.split.num_stages / len(self.layout.group_of_stage)
+        return PassTimes(forward_s, backward_s - weight_s, weight_s + accumulated_s / chunks, again_s)
+
+    def _ends(self, embedding: FloatArray, output: FloatArray) -> FloatArray:
+        """(num_virtual_stages,) what the embedding and the output layer add; terms are summed."""
+        added = np.zeros(self.split.num_stages)
+        added[0] += embedding.sum()
+        added[self.split.output] += output.sum() * (1 + len(self.table.job.architecture.mtp_layers))
+        return added
+
+    def orders(self, num_micro_batches: int) -> Orders:
+        """Who runs what when; schedules that adapt do so to the mean passes of the devices."""
+        pp, vpp = len(self.layout.group_of_stage), int(self.table.candidates.vpp[self.row])
+        if self.schedule not in SPLIT_BACKWARD:
+            return _regular_orders(self.schedule, pp, num_micro_batches, vpp)
+        passes = self.passes
+        back_s = np.asarray(passes.backward_input_s) + passes.recompute_s
+        mean = (float(np.sum(one)) / pp for one in (passes.forward_s, back_s, passes.backward_weight_s))
+        shape = PipelineShape(pp, num_micro_batches, vpp, *mean)
+        return SCHEDULES[SCHEDULE_NAMES[self.schedule]].orders(shape)
+
+    @cached_property
+    def costs(self) -> StepCosts:
+        """All that the simulator must know, apart from bytes."""
+        table, row, once = self.table, self.row, float(self.exchanges_once)
+        group = self.layout.group_of_stage[self.layout.chunk_device]
+        chunks = len(group) / len(self.layout.group_of_stage)
+        return StepCosts(
+            passes=self.passes,
+            transfers=TransferTimes(float(table.message_s[row]), blocks_sender=not table.is_overlapped[row]),
+            data_parallel=DataParallelTimes(
+                param_gather_s=once * table.exchange.exposed_gather_s[row, group] / chunks,
+                grad_reduce_s=once * table.exchange.reduce_s[row, group] / chunks,
+                overlap_grad_reduce=table.job.framework.overlap_gradient_reduce,
+                num_grad_buckets=max(round(table.job.architecture.num_layers / len(group)), 1),
+            ),
+            finish=FinishTimes(optimizer_s=float(table.costs.terms[StepTerm.OPTIMIZER, row])),
+        )
+
+    @property
+    def bytes(self) -> StepBytes:
+        """Bytes of every virtual stage and device."""
+        model, memory, groups = self.table.model, self.table.costs.memory, self.layout.group_of_stage
+        boundary = float(model.memory.boundary[model.problems.shape[self.problem]]) * self.layer_counts.sum(axis=1)
+        whole = self.layer_counts @ model.kept_by_kind[self.problem]
+        lasting = memory.total[self.row] - memory.activations[self.row] - memory.working[self.row]
+        return StepBytes(
+            activation=whole * (1.0 - self.repeated_share) + boundary * self.repeated_share,
+            backward_workspace=memory.working[self.row, groups][self.layout.chunk_device],
+            static=lasting[groups],
+        )
+
+    @property
+    def outside_s(self) -> FloatArray:
+        """(num_terms,) waits that the simulation doesn't see: what overlap slows, and what every micro-batch brings."""
+        table, row, outside = self.table, self.row, np.zeros(len(StepTerm))
+        if table.is_overlapped[row]:
+            sends = 2 * self.num_micro_batches * table.candidates.vpp[row]
+            slowdown = table.calls.training.overlap_slowdown
+            outside[StepTerm.PIPELINE_COMM] = slowdown * sends * table.message_s[row]
+        if not self.exchanges_once:
+            outside[StepTerm.DATA_COMM] = table.costs.terms[StepTerm.DATA_COMM, row]
+        return outside
+
+    def hidden_s(self, exposed_s: float) -> float:
+        """Data-parallel communication of the slowest device that runs beside something."""
+        group, exchange = self.layout.group_of_stage[self.slowest_device], self.table.exchange
+        return max(float(exchange.reduce_s[self.row, group] + exchange.gather_s[self.row, group]) - exposed_s, 0.0)
+
+
+@lru_cache(maxsize=256)
+def _regular_orders(schedule: Schedule, pp: int, num_micro_batches: int, vpp: int) -> Orders:
+    """Orders of the schedules that don't look at times."""
+    return SCHEDULES[SCHEDULE_NAMES[schedule]].orders(PipelineShape(pp, num_micro_batches, vpp))
