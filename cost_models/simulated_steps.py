@@ -196,31 +196,42 @@ class PlanStep:
         return np.asarray(share[self.layout.group_of_stage[self.layout.chunk_device]])
 
     @cached_property
+    def layer_passes(self) -> PassTimes:
+        """Passes of one layer by kind, (num_kinds,) each; recomputed are the selected modules."""
+        times, problems = self.table.model.times, self.table.model.problems
+        shape = int(problems.shape[self.problem])
+        selective = problems.recompute[self.problem] == Recompute.SELECTIVE
+        modules = recomputed_module_time(times, int(problems.modules[self.problem]) if selective else 0)
+        again_s = np.broadcast_to(modules, times.weight_gradient.shape)[:, shape] if selective else 0.0
+        weight_s, backward_s = times.weight_gradient[:, shape], times.backward[:, :, shape].sum(axis=1)
+        return PassTimes(times.forward[:, :, shape].sum(axis=1), backward_s - weight_s, weight_s, again_s)
+
+    @cached_property
+    def end_passes(self) -> PassTimes:
+        """Passes of the embedding, and of the output layer with all its predictions, (2,) each."""
+        times, shape = self.table.model.times, int(self.table.model.problems.shape[self.problem])
+        passes = np.array([1.0, 1.0 + len(self.table.job.architecture.mtp_layers)])
+        ends = (times.embedding, times.output)
+        forward_s = passes * [end.forward[:, shape].sum() for end in ends]
+        backward_s = passes * [end.backward[:, shape].sum() for end in ends]
+        weight_s = passes * [0.0, np.broadcast_to(times.output.weight_gradient, times.output.forward.shape[1:])[shape]]
+        return PassTimes(forward_s, backward_s - weight_s, weight_s)
+
+    @cached_property
     def passes(self) -> PassTimes:
         """Passes of every virtual stage; gradient accumulation counts as a part of the weight gradients."""
-        model, times = self.table.model, self.table.model.times
-        shape = int(model.problems.shape[self.problem])
-        selective = model.problems.recompute[self.problem] == Recompute.SELECTIVE
-        modules = int(model.problems.modules[self.problem]) if selective else 0
-        layers_s = self.layer_counts @ times.forward[:, :, shape].sum(axis=1)
-        forward_s = layers_s + self._ends(times.embedding.forward[:, shape], times.output.forward[:, shape])
-        backward_s = self.layer_counts @ times.backward[:, :, shape].sum(axis=1)
-        backward_s = backward_s + self._ends(times.embedding.backward[:, shape], times.output.backward[:, shape])
-        output_weight = np.broadcast_to(times.output.weight_gradient, times.weight_gradient.shape[1:])[[shape]]
-        weight_s = self.layer_counts @ times.weight_gradient[:, shape] + self._ends(np.zeros(1), output_weight)
-        again_s = layers_s * self.repeated_share
-        if modules:
-            again_s = again_s + self.layer_counts @ recomputed_module_time(times, modules)[:, shape]
+        layers, ends, counts = self.layer_passes, self.end_passes, self.layer_counts
+        at_ends = np.zeros((len(counts), 2))
+        at_ends[0, 0] = at_ends[self.split.output, 1] = 1.0
+        forward_s, input_s, weight_s = (
+            counts @ getattr(layers, name) + at_ends @ getattr(ends, name)
+            for name in ("forward_s", "backward_input_s", "backward_weight_s")
+        )
+        again_s = (counts @ np.asarray(layers.forward_s)) * self.repeated_share
+        again_s = again_s + counts @ np.broadcast_to(layers.recompute_s, counts.shape[1:])
         accumulated_s = self.table.costs.terms[StepTerm.GRADIENT_ACCUMULATION, self.row] / self.num_micro_batches
         chunks = self.split.num_stages / len(self.layout.group_of_stage)
-        return PassTimes(forward_s, backward_s - weight_s, weight_s + accumulated_s / chunks, again_s)
-
-    def _ends(self, embedding: FloatArray, output: FloatArray) -> FloatArray:
-        """(num_virtual_stages,) what the embedding and the output layer add; terms are summed."""
-        added = np.zeros(self.split.num_stages)
-        added[0] += embedding.sum()
-        added[self.split.output] += output.sum() * (1 + len(self.table.job.architecture.mtp_layers))
-        return added
+        return PassTimes(forward_s, input_s, weight_s + accumulated_s / chunks, again_s)
 
     def orders(self, num_micro_batches: int) -> Orders:
         """Who runs what when; schedules that adapt do so to the mean passes of the devices."""

@@ -47,14 +47,12 @@ def _read_axes(given: Mapping[str, object]) -> PlanText:
     problems: list[str] = []
     split: LayerSplit | None = None
     for name, value in given.items():
-        joint = "," if name == LAYERS else "+"
-        text = joint.join(map(str, value)) if isinstance(value, list | tuple) else str(value)
         try:
             if name == LAYERS:
-                split = parse_split(text) if value is not None else None
+                split = None if value is None else parse_split(spoken(value).replace("+", ","))
                 continue
             axis = axis_name(name)
-            values[axis] = axis_value(axis, text)
+            values[axis] = axis_value(axis, spoken(value))
         except AxisError as error:
             problems += error.problems
     if problems:

@@ -22,7 +22,7 @@ class Refinement:
 def refine(found: Found, how: Refinement) -> list[Found]:
     """The search's plans with simulated prices, and after them plans that only refinement finds."""
     simulated = simulate_survivors(found)
-    if not (False and how.uneven and simulated.is_feasible):
+    if not (how.uneven and simulated.is_feasible):
         return [simulated]
     from meshwright.planner.refinement.uneven import uneven_plans  # noqa: PLC0415 - solvers only where they are needed
 

@@ -1,0 +1,160 @@
+"""Explicit divisions of the layers: wishes around the best plans, cut by the partition solver, judged by simulation."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from meshwright.cost_models.candidates import (
+    OWN_SPLIT,
+    V_SHAPED,
+    Candidates,
+    FloatColumn,
+    IntColumn,
+    Recompute,
+    Schedule,
+)
+from meshwright.cost_models.price import Costs, price
+from meshwright.cost_models.simulated_price import simulated_price
+from meshwright.cost_models.simulated_steps import PlanSteps
+from meshwright.planner.axes import axis_value
+from meshwright.planner.problem import Problem
+from meshwright.planner.refinement.partition import solve_split
+from meshwright.planner.refinement.survivors import mesh_key
+from meshwright.planner.rules import all_rules, obeys
+from meshwright.planner.search import Account, Found, fits
+
+SEEDS = 6
+"""Meshes whose best plan is varied."""
+SOLVED = 12
+"""Wishes that the partition solver gets: the most promising ones."""
+LEAST_GAIN = 0.001
+"""Share of the step below which nobody would leave the framework's own division."""
+
+
+def uneven_plans(found: Found) -> list[Found]:
+    """Plans with explicit divisions that beat the even ones, fastest first; none where the framework can't be told.
+
+    A wish is one of the best plans with another number of virtual stages, or with less recomputation than fits when
+    layers lie evenly. What its step would take, were the stages perfectly balanced, tells which wishes are solved.
+    """
+    if not found.problem.job.framework.explicit_splits or found.problem.job.workload.trains_adapters:
+        return []
+    wishes = _wishes(found)
+    if not len(wishes):
+        return []
+    steps = PlanSteps.of(found.problem.job, wishes)
+    promising = _promising(found, steps)
+    problem, rows, gaps = found.problem, [], []
+    for row in promising:
+        split, outcome = solve_split(found.problem, steps, int(row))
+        if split is not None:
+            problem, number = problem.with_split(split)
+            rows.append(replace(wishes[np.array([row])], split=np.array([number])))
+            gaps.append(outcome.gap)
+    return _judged(found, problem, rows)
+
+
+def _judged(found: Found, problem: Problem, rows: Sequence[Candidates]) -> list[Found]:
+    """Those of the divided plans that obey the rules, fit, and beat their mesh's best even plan."""
+    if not rows:
+        return []
+    table = Candidates.concatenate(rows)
+    table = table[obeys(all_rules(problem.job, problem.constraints), table)]
+    costs = price(problem.job, table)
+    fit = np.flatnonzero(fits(problem, costs))
+    table, costs = table[fit], simulated_price(problem.job, table[fit], costs[fit])
+    better = costs.step_time_s < _best_even_s(found, table) * (1.0 - LEAST_GAIN)
+    order = np.flatnonzero(better)[np.argsort(costs.step_time_s[better], kind="stable")]
+    if not len(order):
+        return []
+    everything_final = np.ones(len(order), np.bool_)
+    return [Found(problem, True, table[order], costs[order], Account(), found.balanced_s, everything_final)]
+
+
+def _best_even_s(found: Found, table: Candidates) -> FloatColumn:
+    """(num_rows,) least final step time on the mesh of every row, inf where there is none."""
+    both = replace(found, candidates=Candidates.concatenate([found.candidates, table]))
+    mesh = mesh_key(both)
+    even, own = mesh[: len(found.candidates)], mesh[len(found.candidates) :]
+    step_time_s = np.full(len(even), np.inf) if found.costs is None else found.costs.step_time_s
+    least = [step_time_s[(even == key) & found.is_final].min(initial=np.inf) for key in own]
+    return np.array(least)
+
+
+def _wishes(found: Found) -> Candidates:
+    """The best plan of the best meshes with every number of virtual stages and every lighter recomputation."""
+    seeds = _seeds(found)
+    varied = [one for row in seeds for one in _variations(found, found.candidates[np.array([row])])]
+    if not varied:
+        return found.candidates[:0]
+    table = Candidates.concatenate(varied)
+    rules = [one for one in all_rules(found.problem.job, found.problem.constraints) if one.name not in _ONLY_EVEN]
+    return table[obeys(rules, table)]
+
+
+_ONLY_EVEN = ("layers", "even-stages", "even-chunks")
+"""Rules about the framework's own division."""
+
+
+def _seeds(found: Found) -> IntColumn:
+    """Rows of the best plan of each of the best meshes with a pipeline."""
+    rows = np.flatnonzero(found.is_final & (found.candidates.pp > 1))
+    _, first = np.unique(mesh_key(found)[rows], return_index=True)
+    return rows[np.sort(first)[:SEEDS]]
+
+
+def _variations(found: Found, seed: Candidates) -> Iterator[Candidates]:
+    layers, pp = found.problem.job.architecture.num_layers, int(seed.pp[0])
+    recomputes = _recomputes(found, seed)
+    for vpp in range(1, (layers + 2) // pp + 1):
+        for schedule in _schedules(seed, vpp):
+            for recompute, modules, recomputed in recomputes:
+                yield replace(
+                    seed, vpp=np.array([vpp]), schedule=np.array([schedule]), recompute=np.array([recompute]),
+                    recompute_modules=np.array([modules]), recompute_layers=np.array([recomputed]),
+                )  # fmt: skip
+
+
+def _schedules(seed: Candidates, vpp: int) -> Sequence[int]:
+    """The seed's own schedule with its own chunks; 1F1B, or interleaved with others."""
+    own = int(seed.schedule[0])
+    if own in V_SHAPED:
+        return (own,) if vpp == 2 else ()
+    if own in (Schedule.ONE_F_ONE_B, Schedule.INTERLEAVED):
+        return (int(Schedule.INTERLEAVED if vpp > 1 else Schedule.ONE_F_ONE_B),)
+    return (own,) if vpp == 1 else ()
+
+
+def _recomputes(found: Found, seed: Candidates) -> list[tuple[int, int, int]]:
+    """The seed's own recomputation, and all that repeat less."""
+    profile = found.problem.job.framework
+    own = (int(seed.recompute[0]), int(seed.recompute_modules[0]), int(seed.recompute_layers[0]))
+    lighter = {own, (int(Recompute.NONE), 0, 0)} if own[0] != Recompute.NONE else {own}
+    if own[0] == Recompute.FULL:
+        names = profile.selective_modules
+        lighter |= {(int(Recompute.SELECTIVE), axis_value("recompute_modules", name), 0) for name in names}
+        if profile.recompute_per_layer:
+            lighter |= {(int(Recompute.FULL), 0, layers) for layers in range(1, own[2])}
+    return sorted(lighter)
+
+
+def _promising(found: Found, steps: PlanSteps) -> IntColumn:
+    """Wishes that fit and beat their mesh's best even plan if stages could be balanced perfectly, best first."""
+    costs, stages, problem = steps.costs, steps.stages, steps.problem
+    busy_s = stages.forward_s + stages.backward_s
+    mean_s = ((busy_s * stages.num_stages).sum(axis=1) / stages.num_stages.sum(axis=1))[problem]
+    balanced_s = costs.step_time_s - costs.num_micro_batches * (busy_s.max(axis=1)[problem] - mean_s)
+    room = _mean_bytes(costs, steps) <= found.problem.memory_limit_bytes
+    worth = room & (balanced_s < _best_even_s(found, steps.candidates) * (1.0 - LEAST_GAIN))
+    worth &= steps.candidates.split == OWN_SPLIT
+    order = np.argsort(balanced_s, kind="stable")
+    return np.asarray(order[worth[order]][:SOLVED])
+
+
+def _mean_bytes(costs: Costs, steps: PlanSteps) -> FloatColumn:
+    """(num_candidates,) peak bytes of the mean stage: no division brings all stages below it."""
+    weight = steps.stages.num_stages[steps.problem]
+    return np.asarray((costs.memory.total * weight).sum(axis=1) / weight.sum(axis=1))
+
+
