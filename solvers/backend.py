@@ -1,5 +1,6 @@
 """Back ends: what each can do, whether it can run here, and the choice among several for one problem."""
 
+import math
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -8,7 +9,7 @@ from importlib import import_module
 from typing import Generic, TypeVar
 
 from meshwright.errors import SolverError
-from meshwright.solvers.outcome import Outcome
+from meshwright.solvers.outcome import Outcome, Status
 
 P = TypeVar("P")
 S = TypeVar("S")
@@ -91,7 +92,7 @@ class Backend(ABC, Generic[P, S]):
         return True
 
     def suits(self, problem: P) -> bool:
-        """Whether, among those that support it, this is a good choice for a problem of this size."""
+        """Whether to try it on this problem when the user names no back end."""
         return self.supports(problem)
 
     @abstractmethod
@@ -108,25 +109,38 @@ def can_import(package: str) -> bool:
     return True
 
 
-def choose(backends: Sequence[Backend[P, S]], problem: P, name: str | None = None) -> Backend[P, S]:
-    """The back end called `name`, or without a name the first that is available and suits the problem.
+def solve_with(backends: Sequence[Backend[P, S]], problem: P, budget: Budget, name: str | None = None) -> Outcome[S]:
+    """Solves with the back end called `name`; without a name, with those that suit in turn until one settles it.
 
     Args:
-        backends: In order of preference; those that rely on no package come last as the fallback.
+        backends: In order of preference; one of them needs no package and suits every problem.
         problem: What is to be solved.
+        budget: For all of them together: each but the last gets half of the time that is left.
         name: A back end's name, or None.
 
     Raises:
-        SolverError: The name is unknown, its package is missing, or no back end fits.
+        SolverError: The name is unknown, its package is missing, or it can't solve such a problem.
     """
-    wanted = [b for b in backends if name in {None, b.name}]
-    if not wanted:
+    if name is not None:
+        return _named(backends, problem, name).solve(problem, budget)
+    clock = Clock(budget)
+    suitable = [b for b in backends if b.suits(problem) and b.is_available()]
+    best: Outcome[S] = Outcome.unknown(-math.inf, 0.0, "")
+    for backend in suitable:
+        share = 1.0 if backend is suitable[-1] else 0.5
+        best = best.merge(backend.solve(problem, clock.share(share).budget), clock.seconds)
+        if best.gap <= budget.relative_gap or best.status is Status.INFEASIBLE or clock.left_s == 0:
+            break
+    return best
+
+
+def _named(backends: Sequence[Backend[P, S]], problem: P, name: str) -> Backend[P, S]:
+    """The back end of that name, if it can solve the problem here."""
+    backend = {b.name: b for b in backends}.get(name)
+    if backend is None:
         raise SolverError(f"no back end is called {name!r}; there are {', '.join(b.name for b in backends)}")
-    fitting = [b for b in wanted if (b.suits(problem) if name is None else b.supports(problem))]
-    if not fitting:
-        raise SolverError(f"{', '.join(b.name for b in wanted)} can't solve a problem of this structure")
-    for backend in fitting:
-        if backend.is_available():
-            return backend
-    packages = sorted({package for b in fitting for package in b.capabilities.packages})
-    raise SolverError(f"{', '.join(b.name for b in fitting)} needs {', '.join(packages)}, which can't be imported")
+    if not backend.supports(problem):
+        raise SolverError(f"{name} can't solve a problem of this structure")
+    if not backend.is_available():
+        raise SolverError(f"{name} needs {', '.join(backend.capabilities.packages)}, which can't be imported")
+    return backend

@@ -1,7 +1,7 @@
 """What every solver returns: a status, the best solution found, and how good the best possible one can be."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Generic, Self, TypeVar
 
@@ -72,6 +72,16 @@ class Outcome(Generic[S_co]):
     def unknown(cls, bound: float, seconds: float, detail: str) -> Self:
         """Neither a solution nor a proof that there is none; `detail` says why the search ended."""
         return cls(Status.UNKNOWN, None, math.inf, bound, seconds, detail)
+
+    def merge(self, other: Self, seconds: float) -> Self:
+        """The better solution and the better bound of two runs on the same problem."""
+        if Status.INFEASIBLE in {self.status, other.status}:
+            return replace(self if self.status is Status.INFEASIBLE else other, seconds=seconds)
+        best = min(other, self, key=lambda outcome: outcome.objective)
+        bound = max(self.bound, other.bound)
+        if best.solution is None:
+            return type(self).unknown(bound, seconds, best.detail)
+        return type(self).found(best.solution, best.objective, bound, seconds, best.detail)
 
 
 def relative_gap(objective: float, bound: float) -> float:

@@ -33,7 +33,8 @@ def _least_bottleneck(problem: ChainPartition, weight: FloatArray, group_cost: F
     """The lowest T for which the devices' capacities, concave piecewise linear in T, add up to all items."""
     lines = [_capacity_lines(problem, weight, group_cost, r) for r in range(problem.num_resources)]
     slope, constant = (np.concatenate(part, axis=1) for part in zip(*lines, strict=True))
-    low, high = 0.0, float(weight.sum() + group_cost.sum()) * 1e3
+    dearest = np.where(np.isfinite(problem.cost), problem.cost, 0.0).max(axis=1)
+    low, high = 0.0, float(dearest.sum() + group_cost.sum())
     if _capacity(slope, constant, high) < weight.sum():
         return np.inf
     for _ in range(60):

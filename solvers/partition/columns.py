@@ -10,7 +10,7 @@ from meshwright.solvers.pareto import fronts_by_key
 from meshwright.solvers.partition.integers import IntegerPartition
 from meshwright.solvers.partition.problem import ChainPartition, IntArray
 
-MOST_ROWS = 200_000
+MOST_ROWS = 50_000
 """Rows of a front beyond which it is given up: exact fronts of items that are all different may grow exponentially."""
 
 
@@ -126,7 +126,7 @@ def _fill_group(
             layers.append(_with_size(columns, size))
         if len(columns) == 0:
             break
-        if clock.left_s == 0 or sum(map(len, layers)) > MOST_ROWS:
+        if clock.left_s == 0 or len(columns) + sum(map(len, layers)) > MOST_ROWS:
             raise TooHardError
     return _stack(layers or [_with_size(columns[np.zeros(0, np.int64)], 0)]).front()
 

@@ -7,14 +7,16 @@ import numpy as np
 from meshwright.solvers.backend import Backend, Budget, Capabilities, Clock
 from meshwright.solvers.outcome import OPTIMALITY_TOLERANCE, Outcome, relative_gap
 from meshwright.solvers.partition.conflicts import irreducible_conflicts, quick_conflicts, without_costs
+from meshwright.solvers.partition.local_search import improved_partition
 from meshwright.solvers.partition.problem import ChainPartition, IntArray, Partition
-from meshwright.solvers.partition.windows import improved_partition
+from meshwright.solvers.partition.sequential import is_sequential
 
 MOST_VARIABLES = 4_000
 """Beyond this many counts CP-SAT doesn't even finish its first linear relaxation within seconds (measured)."""
 
 MOST_TO_PROVE = 64
-"""Beyond this many counts it rarely proves more within ten seconds than the warm start knew (measured)."""
+"""Beyond this many counts, and with devices that host scattered groups, it rarely proves more within ten seconds than
+its warm start knew (measured)."""
 
 WARM_START_SHARE = 0.5  # of the time, at most
 WARM_START_KICKS = 50
@@ -32,7 +34,7 @@ class CpSat(Backend[ChainPartition, Partition]):
 
     def suits(self, problem: ChainPartition) -> bool:
         """See `Backend`."""
-        return _num_variables(problem) <= MOST_TO_PROVE
+        return self.supports(problem) and (_num_variables(problem) <= MOST_TO_PROVE or is_sequential(problem))
 
     def solve(self, problem: ChainPartition, budget: Budget) -> Outcome[Partition]:
         """See `Backend`."""

@@ -22,6 +22,10 @@ class Greedy(Backend[ChainPartition, Partition]):
     name = "greedy"
     capabilities = Capabilities(exact=False)
 
+    def suits(self, problem: ChainPartition) -> bool:  # noqa: ARG002
+        """See `Backend`: all others begin with it."""
+        return False
+
     def solve(self, problem: ChainPartition, budget: Budget) -> Outcome[Partition]:
         """See `Backend`."""
         clock = Clock(budget)

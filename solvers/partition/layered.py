@@ -157,11 +157,12 @@ class _ThresholdSearch:
 
     def refine(self, low: int, high: int, total_at_high: int) -> float:
         """Looks for better paths with thresholds low ≤ t < high; returns a bound on what they can reach."""
+        if low >= high:
+            return np.inf
         bound = self.price(int(self.thresholds[low]), total_at_high)
-        if low >= high or bound >= self.objective or self.clock.left_s == 0:
-            return bound if low < high else np.inf
+        if bound >= self.objective or self.clock.left_s == 0:
+            return bound
         middle = (low + high) // 2
         path = self.path(middle)
-        if path is None:  # only below `least_feasible`, which the caller never asks for
-            return self.refine(middle + 1, high, total_at_high)
-        return min(self.refine(low, middle, path.total), self.refine(middle + 1, high, total_at_high))
+        total = total_at_high if path is None else path.total
+        return min(self.refine(low, middle, total), self.refine(middle + 1, high, total_at_high))

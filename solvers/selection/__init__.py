@@ -1,6 +1,6 @@
 """A choice for every item of a set, under limits that all share."""
 
-from meshwright.solvers.backend import Backend, Budget, choose
+from meshwright.solvers.backend import Backend, Budget, solve_with
 from meshwright.solvers.outcome import Outcome
 from meshwright.solvers.selection.backends import CpSat, Greedy
 from meshwright.solvers.selection.problem import IntArray, Selection
@@ -17,9 +17,9 @@ def solve_selection(problem: Selection, budget: Budget | None = None, backend: s
     Args:
         problem: What to solve; its class states the mathematics.
         budget: Time, wanted gap and seed; the defaults of `Budget` if None.
-        backend: "cp-sat" or "greedy"; if None, the first that is available.
+        backend: "cp-sat" or "greedy"; if None, both in turn.
 
     Raises:
         SolverError: The back end is unknown or not installed.
     """
-    return choose(BACKENDS, problem, backend).solve(problem, budget or Budget())
+    return solve_with(BACKENDS, problem, budget or Budget(), backend)

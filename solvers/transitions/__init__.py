@@ -1,6 +1,6 @@
 """Choices along a chain of items, with a price on changes between neighbours and one limit."""
 
-from meshwright.solvers.backend import Backend, Budget, choose
+from meshwright.solvers.backend import Backend, Budget, solve_with
 from meshwright.solvers.outcome import Outcome
 from meshwright.solvers.transitions.backends import Beam, DynamicProgramming, Ilp
 from meshwright.solvers.transitions.problem import ChainChoice, IntArray
@@ -19,9 +19,9 @@ def solve_chain_choice(
     Args:
         problem: What to solve; its class states the mathematics.
         budget: Time, wanted gap and seed; the defaults of `Budget` if None.
-        backend: "dynamic-programming", "ilp" or "beam"; if None, the first that is available.
+        backend: "dynamic-programming", "ilp" or "beam"; if None, the first of them.
 
     Raises:
         SolverError: The back end is unknown or not installed.
     """
-    return choose(BACKENDS, problem, backend).solve(problem, budget or Budget())
+    return solve_with(BACKENDS, problem, budget or Budget(), backend)

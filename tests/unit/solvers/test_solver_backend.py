@@ -7,43 +7,57 @@ import pytest
 
 from meshwright.errors import SolverError
 from meshwright.solvers import Backend, Budget, Capabilities, Outcome
-from meshwright.solvers.backend import can_import, choose
+from meshwright.solvers.backend import can_import, solve_with
 
 
 class Fake(Backend[int, str]):
-    """Returns its name; supports problems up to a size."""
+    """Finds `objective` and proves `bound`; supports problems up to a size."""
 
-    def __init__(self, name: str, packages: tuple[str, ...] = (), largest: int = 100) -> None:
-        self.name = name
+    def __init__(
+        self, name: str, objective: float, bound: float, packages: tuple[str, ...] = (), largest: int = 100
+    ) -> None:
+        self.name, self.objective, self.bound, self.largest = name, objective, bound, largest
         self.capabilities = Capabilities(exact=True, packages=packages)
-        self.largest = largest
 
     def supports(self, problem: int) -> bool:
         return problem <= self.largest
 
     def solve(self, problem: int, budget: Budget) -> Outcome[str]:
-        return Outcome.found(self.name, 0.0, 0.0, 0.0)
+        return Outcome.found(self.name, self.objective, self.bound, 0.0)
 
 
-BACKENDS = (Fake("small", largest=1), Fake("missing", packages=("no_such_package",)), Fake("large"))
+BACKENDS = (
+    Fake("small", 5.0, 5.0, largest=1),
+    Fake("missing", 1.0, 1.0, packages=("no_such_package",)),
+    Fake("weak bound", 8.0, 1.0),
+    Fake("strong bound", 9.0, 7.0),
+)
 
 
-@pytest.mark.parametrize(("problem", "name", "chosen"), [(1, None, "small"), (2, None, "large"), (1, "large", "large")])
-def test_the_first_that_is_available_and_fits_is_chosen(problem: int, name: str | None, chosen: str) -> None:
-    assert choose(BACKENDS, problem, name).name == chosen
+def test_the_first_back_end_that_settles_a_problem_is_the_last_one_asked() -> None:
+    assert solve_with(BACKENDS, 1, Budget()).solution == "small"
+
+
+def test_back_ends_in_turn_give_the_best_solution_and_the_best_bound() -> None:
+    outcome = solve_with(BACKENDS, 2, Budget())
+    assert (outcome.solution, outcome.objective, outcome.bound) == ("weak bound", 8.0, 7.0)
+
+
+def test_a_named_back_end_is_the_only_one_asked() -> None:
+    assert solve_with(BACKENDS, 1, Budget(), "strong bound").objective == 9.0
 
 
 @pytest.mark.parametrize(
     ("problem", "name", "message"),
     [
-        (1, "unheard", "no back end is called 'unheard'; there are small, missing, large"),
+        (1, "unheard", "no back end is called 'unheard'; there are small, missing, weak bound, strong bound"),
         (2, "small", "small can't solve a problem of this structure"),
         (1, "missing", "missing needs no_such_package, which can't be imported"),
     ],
 )
 def test_refusals_say_what_is_wrong_and_what_there_is(problem: int, name: str, message: str) -> None:
     with pytest.raises(SolverError, match=message):
-        choose(BACKENDS, problem, name)
+        solve_with(BACKENDS, problem, Budget(), name)
 
 
 def test_a_broken_package_counts_as_not_installed(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ from meshwright.solvers import Budget, ChainPartition, Partition, Status, solve_
 from meshwright.solvers.backend import Clock
 from meshwright.solvers.partition.bounds import capacity_bound
 from meshwright.solvers.partition.windows import improve
+from meshwright.solvers.testing import PartitionContract
 
 UNLIMITED = [[np.inf]]
 
@@ -136,7 +137,7 @@ def test_the_capacity_bound_is_below_every_partition_found(seed: int) -> None:
     problem = ChainPartition.create(
         size * (1, 1.2, 1.5), (size * (3, 2, 1))[..., None], [[11.0]] * 4, device=np.arange(8) % 4
     )
-    outcome = solve_partition(problem, Budget(time_limit_s=0.5), "windows")
+    outcome = solve_partition(problem, Budget(time_limit_s=0.5), "local-search")
     assert size.sum() / 4 < capacity_bound(problem) <= outcome.objective
 
 
@@ -146,6 +147,16 @@ def test_improving_never_makes_worse() -> None:
     start = Partition(np.array([0, 9, 10, 11, 12, 13, 14, 15, 16]), np.zeros(16, np.int64))
     better = improve(problem, start, 0.0, Clock(Budget()))
     assert problem.evaluate(better).objective == 4
+
+
+@pytest.mark.parametrize("seed", [148, 595])
+def test_local_search_finds_what_greedy_fills_miss(seed: int) -> None:
+    """Tight problems in which no greedy fill fits, but exact windows repair one."""
+    problem = PartitionContract().small(seed)
+    assert solve_partition(problem, backend="greedy").status is Status.UNKNOWN
+    outcome = solve_partition(problem, backend="local-search")
+    assert outcome.solution is not None
+    assert problem.violations(outcome.solution) == ()
 
 
 def test_infeasible_names_the_limits_that_conflict() -> None:
