@@ -2,23 +2,35 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from enum import IntEnum
 
 import numpy as np
 from numpy.typing import NDArray
 
 from meshwright.cost_models.calibration import Calibration
-from meshwright.cost_models.candidates import BoolColumn, FloatColumn
+from meshwright.cost_models.candidates import BoolColumn, FloatColumn, IntColumn
 from meshwright.cost_models.price import COMMUNICATION_TERMS, HOST_TERMS
 from meshwright.cost_models.uncertainty import INTERVAL, PeakMemoryError, StepTimeError
 from meshwright.planner.fitting.step_fit import ROWS_OF_A_SOURCE, StepFit, each_unseen_s, first_half, source_weights
 from meshwright.planner.runs import Run, predict_runs
+from meshwright.planner.validation.fit import CONTESTED, capacities_gib
 
 TAIL = (1.0 - INTERVAL) / 2.0
 LEAST_WIDTH = 0.01
 """No interval is narrower than ±1 %: repeats of one run differ by as much."""
 MIN_SOURCES = 4
-MEMORY_QUANTILE = 0.95
-"""Where the memory error must be right: at the risk that plans are ranked by unless told otherwise."""
+LEAST_SPREAD = 0.005
+OUTLIERS = 0.1
+"""Share of published peaks that don't belong to the plan they are printed beside, such as 8-bit optimizers that no
+column tells: a judgement, as every robust loss has one."""
+
+
+class Meaning(IntEnum):
+    """What a measured peak says about the memory that a run needs."""
+
+    EXACT = 0
+    AT_MOST = 1
+    AT_LEAST = 2
 
 
 @dataclass(frozen=True)
@@ -63,19 +75,33 @@ def step_time_error_of(fitted: StepFit) -> tuple[StepTimeError, float]:
 
 
 def peak_memory_error_of(runs: Sequence[Run], calibration: Calibration) -> PeakMemoryError | None:
-    """Spread of measured over predicted peak memory, each source weighing alike; None with too few sources."""
-    measured = [run for run in runs if run.has_scorable_memory]
-    pairs = [
-        (run, np.log((run.peak_mem_gib or 0.0) / prediction.peak_memory_gib))
-        for run, prediction in zip(measured, predict_runs(measured, calibration), strict=True)
-        if prediction.peak_memory_gib
-    ]
+    """Spread of needed over predicted peak memory, each source weighing alike; None with too few sources.
+
+    Allocated bytes are what a run needs. What an allocator reserves, or a device reports, is no less: some of it
+    could be given back. A run that ran out of memory needed no less than the capacity.
+    """
+    known = [run for run in runs if run.has_scorable_memory or _ran_out(run)]
+    peaks = [prediction.peak_memory_gib for prediction in predict_runs(known, calibration)]
+    pairs = [(run, peak) for run, peak in zip(known, peaks, strict=True) if peak]
     sources = [run.source for run, _ in pairs]
     if len(set(sources)) < MIN_SOURCES:
         return None
-    rows = np.array([sources.count(source) for source in sources])
-    weights = np.minimum(1.0, ROWS_OF_A_SOURCE / rows)
-    return peak_memory_error(np.array([log_ratio for _, log_ratio in pairs]), weights)
+    known_gib = [run.peak_mem_gib or capacities_gib()[run.accelerator] for run, _ in pairs]
+    log_ratio = np.log(np.array(known_gib) / np.array([peak for _, peak in pairs]))
+    weights = np.minimum(1.0, ROWS_OF_A_SOURCE / np.array([sources.count(source) for source in sources]))
+    return peak_memory_error(log_ratio, np.array([_meaning(run) for run, _ in pairs]), weights)
+
+
+def _meaning(run: Run) -> Meaning:
+    """What a run's memory says about what it needs."""
+    if not run.has_scorable_memory:
+        return Meaning.AT_LEAST
+    return Meaning.EXACT if "allocated" in run.mem_basis else Meaning.AT_MOST
+
+
+def _ran_out(run: Run) -> bool:
+    """Whether a run certainly ran out of memory."""
+    return bool(run.oom) and run.accelerator in capacities_gib() and not any(text in run.note for text in CONTESTED)
 
 
 def weighted_quantile(values: FloatColumn, weights: FloatColumn, quantile: float) -> float:
@@ -128,9 +154,30 @@ def extra_width(error: StepTimeError, residuals: StepResiduals) -> float:
     return max(weighted_quantile(excess / sides, residuals.weights, INTERVAL), 0.0)
 
 
-def peak_memory_error(log_ratio: FloatColumn, weights: FloatColumn) -> PeakMemoryError:
-    """Median and spread of log(measured / predicted) peak memory; the spread from its upper tail."""
-    median = weighted_quantile(log_ratio, weights, 0.5)
-    upper = weighted_quantile(log_ratio, weights, MEMORY_QUANTILE) - median
-    odds = MEMORY_QUANTILE / (1.0 - MEMORY_QUANTILE)
-    return PeakMemoryError(float(np.exp(median)), max(upper / float(np.log(odds)), 1e-3))
+def peak_memory_error(log_ratio: FloatColumn, meaning: IntColumn, weights: FloatColumn) -> PeakMemoryError:
+    """The most likely log-logistic distribution; a share `OUTLIERS` of the rows may lie anywhere within e^±1.
+
+    Args:
+        log_ratio: (num_rows,) log(known / predicted).
+        meaning: (num_rows,) what is known, by `Meaning`.
+        weights: (num_rows,) of the rows.
+    """
+    from scipy.optimize import minimize  # noqa: PLC0415 - an optional dependency
+
+    anywhere = np.clip((log_ratio + 1.0) / 2.0, 0.01, 0.99)
+
+    def loss(x: FloatColumn) -> float:
+        z = np.clip((log_ratio - x[0]) / np.exp(x[1]), -700.0, 700.0)
+        below = 1.0 / (1.0 + np.exp(-z))
+        chances = (
+            (1.0 - OUTLIERS) * below * (1.0 - below) / np.exp(x[1]) + OUTLIERS / 2.0,
+            (1.0 - OUTLIERS) * below + OUTLIERS * anywhere,
+            (1.0 - OUTLIERS) * (1.0 - below) + OUTLIERS * (1.0 - anywhere),
+        )
+        return float(-(weights * np.log(np.choose(meaning, chances))).sum())
+
+    middle = weighted_quantile(log_ratio, weights, 0.5)
+    starts = [(center, np.log(spread)) for center in (0.0, middle) for spread in (0.05, 0.15)]
+    bounds = ((-2.0, 2.0), (np.log(LEAST_SPREAD), 0.0))
+    best = min((minimize(loss, start, bounds=bounds) for start in starts), key=lambda found: float(found.fun))
+    return PeakMemoryError(float(np.exp(best.x[0])), float(np.exp(best.x[1])))
