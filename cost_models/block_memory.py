@@ -4,7 +4,7 @@ Per-tensor accounting after Korthikanti et al. (arXiv:2205.05198, §4), for toda
 inputs, its output and one fp32 statistic a row instead of the score matrix, and fused norms keep input and output.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import singledispatch
 
 import numpy as np
@@ -30,12 +30,14 @@ class BlockMemory:
         modules: Bytes (num_shapes,) not kept if that module is recomputed.
         peak: (num_shapes,) bytes alive at once while the block's backward pass runs, beyond those kept.
         last_projection: (num_shapes,) parameters of the matrix whose gradient exists by then.
+        unread: (num_shapes,) of what selection by operator keeps, bytes that the backward pass doesn't read.
     """
 
     saved: FloatColumn
     modules: dict[RecomputeModules, FloatColumn] = field(default_factory=dict)
     peak: FloatColumn | float = 0.0
     last_projection: FloatColumn | float = 0.0
+    unread: FloatColumn | float = 0.0
 
     def __add__(self, other: "BlockMemory") -> "BlockMemory":
         return BlockMemory(
@@ -43,7 +45,13 @@ class BlockMemory:
             self.modules | other.modules,
             np.maximum(self.peak, other.peak),
             np.maximum(self.last_projection, other.last_projection),
+            self.unread + other.unread,
         )
+
+    def with_op(self, kept: FloatColumn, unread: FloatColumn | float = 0.0) -> "BlockMemory":
+        """The same block, of which selection by operator keeps `kept` bytes, `unread` ones among them."""
+        dropped = np.maximum(self.saved - kept, 0.0)
+        return replace(self, modules=self.modules | {RecomputeModules.OP: dropped}, unread=unread)
 
 
 @singledispatch
@@ -103,14 +111,17 @@ def _(block: Attention, job: Job, shapes: Shapes) -> BlockMemory:
     query_dim = heads * block.head_dim
     output = shapes.tokens * query_dim * width
     scores = scores_memory(job, shapes, heads)
-    inputs = shapes.tokens * (query_dim * (2 if block.output_gate else 1) + 2 * kv_dim) * width
-    normed = shapes.tokens * (query_dim + kv_dim) * width if block.qk_norm_params else 0.0
+    query, key = shapes.tokens * query_dim * width, shapes.tokens * kv_dim * width
+    inputs = query * (2 if block.output_gate else 1) + 2 * key
+    normed = query + key if block.qk_norm_params else 0.0
     core = scores if not job.framework.flash_attention else np.zeros_like(scores)
-    return norm_memory(job, shapes) + BlockMemory(
+    attention = norm_memory(job, shapes) + BlockMemory(
         saved=inputs + normed + output + scores,
         modules={RecomputeModules.CORE_ATTN: core},
         peak=output + np.maximum(inputs, received_bytes(job, shapes)),
     )
+    # The layer's input, the products of queries and values, and attention's own output.
+    return attention.with_op(stream_bytes(job, shapes) + query + key + output + scores)
 
 
 @block_memory.register
@@ -148,11 +159,12 @@ def feed_forward_memory(job: Job, tokens: FloatColumn, ffn: FloatColumn, *, gate
     that the down projection read is gone by then; eager kernels have the activated gate and its gradient instead.
     """
     kept = job.framework.gated_activation_saved if gated else job.framework.plain_activation_saved
+    read = min(2.0 if gated else 1.0, kept)
     alive = (5.0 + (kept >= 4) - kept) if gated else 3.0 - kept
     inner = tokens * ffn * job.workload.activation_bytes
     return BlockMemory(
         saved=kept * inner,
-        modules={RecomputeModules.MLP_ACT: inner, RecomputeModules.MLP: kept * inner},
+        modules={RecomputeModules.MLP_ACT: (kept - read) * inner, RecomputeModules.MLP: kept * inner},
         peak=max(alive, 1.0) * inner,
     )
 
@@ -163,7 +175,12 @@ def _(block: DenseMlp, job: Job, shapes: Shapes) -> BlockMemory:
     inner = feed_forward_memory(job, shapes.tokens, ffn, gated=block.gated)
     received = received_bytes(job, shapes) + shapes.tokens * ffn * job.workload.activation_bytes
     down = BlockMemory(np.zeros(len(shapes)), peak=received, last_projection=job.architecture.hidden * ffn)
-    return norm_memory(job, shapes) + inner + down
+    feed_forward = norm_memory(job, shapes) + inner + down
+    # The gate's product and the down projection's, and what sequence parallelism scatters of it and of attention's.
+    scattered = np.where(shapes.sequence_parallel, stream_bytes(job, shapes), 0.0)
+    output = gathered_bytes(job, shapes) * block.gated + scattered
+    gate = shapes.tokens * ffn * job.workload.activation_bytes
+    return feed_forward.with_op(gate + output + scattered, unread=output)
 
 
 @block_memory.register

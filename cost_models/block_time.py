@@ -44,7 +44,10 @@ class BlockTime:
         return BlockTime(
             self.forward + other.forward,
             self.backward + other.backward,
-            self.modules | other.modules,
+            {
+                module: self.modules.get(module, 0.0) + other.modules.get(module, 0.0)
+                for module in self.modules | other.modules
+            },
             self.weight_gradient + other.weight_gradient,
         )
 
@@ -66,7 +69,7 @@ def norm_and_residual(calls: KernelCalls, shapes: Shapes) -> BlockTime:
     return BlockTime(
         forward=term_table(len(shapes), elementwise=norm + residual),
         backward=term_table(len(shapes), elementwise=backward),
-        modules={RecomputeModules.LAYERNORM: norm},
+        modules={RecomputeModules.LAYERNORM: norm, RecomputeModules.OP: norm},
     )
 
 
@@ -192,6 +195,7 @@ def _(block: Attention, calls: KernelCalls, shapes: Shapes) -> BlockTime:
     kv_dim = kv_heads * block.head_dim
     gate_dim = query_dim if block.output_gate else 0.0
     qkv = calls.linear(shapes.tokens, hidden, query_dim + gate_dim + 2 * kv_dim)
+    key = calls.linear(shapes.tokens, hidden, kv_dim)
     output = calls.linear(shapes.tokens, query_dim, hidden)
     rotary = calls.elementwise(2 * shapes.tokens * (query_dim + kv_dim) * calls.width)
     core = CoreAttention(block.num_heads / shapes.tp, kv_heads, block.head_dim, block.head_dim, block.window)
@@ -200,7 +204,12 @@ def _(block: Attention, calls: KernelCalls, shapes: Shapes) -> BlockTime:
         norm_and_residual(calls, shapes)
         + linear_block(calls, shapes, qkv, output, shapes.tokens * (hidden + query_dim))
         + core_attention_time(calls, shapes, core)
-        + BlockTime(term_table(size, elementwise=rotary), term_table(size, elementwise=rotary))
+        + BlockTime(
+            term_table(size, elementwise=rotary),
+            term_table(size, elementwise=rotary),
+            # Of queries, keys, values and output, operators 1 to 4, the keys' and the output's product run again.
+            modules={RecomputeModules.OP: key.forward + output.forward + rotary},
+        )
     )
 
 
@@ -284,6 +293,8 @@ def dense_feed_forward(calls: KernelCalls, shapes: Shapes, ffn_hidden: int, *, g
         modules={
             RecomputeModules.MLP_ACT: activation,
             RecomputeModules.MLP: up.forward + down.forward + activation,
+            # Of gate, up and down, operators 5 to 7, the up projection runs again; of up and down, 5 and 6, the last.
+            RecomputeModules.OP: activation + (up.forward / 2 if gated else down.forward),
         },
     )
 

@@ -49,7 +49,11 @@ class Recompute(IntEnum):
 
 
 class RecomputeModules(IntFlag):
-    """What selective recomputation runs again (Megatron-core names)."""
+    """What selective recomputation runs again (Megatron-core names).
+
+    `OP` is TorchTitan's selection by operator: every second matrix product and all that is no matrix product,
+    attention or reduce-scatter.
+    """
 
     CORE_ATTN = 1
     LAYERNORM = 2
@@ -57,6 +61,7 @@ class RecomputeModules(IntFlag):
     MLA_UP_PROJ = 8
     MLP = 16
     MOE = 32
+    OP = 64
 
 
 SCHEDULE_NAMES = {

@@ -23,6 +23,7 @@ class LayerMemory:
         backward: (num_kinds, num_shapes) alive on top of that while a layer's backward pass runs, beside the gradient
             of the residual stream.
         last_projection: (num_kinds, num_shapes) parameters whose gradients exist at that moment.
+        unread: (num_kinds, num_shapes) of what selection by operator keeps, bytes that the backward pass doesn't read.
         forward: (num_shapes,) alive on top at the end of a layer's forward pass.
         boundary: (num_shapes,) a layer's input: all that full recomputation keeps.
         head: (num_shapes,) kept by the final norm and the output layer.
@@ -34,6 +35,7 @@ class LayerMemory:
     module_saved: TermTable
     backward: TermTable
     last_projection: TermTable
+    unread: TermTable
     forward: FloatColumn
     boundary: FloatColumn
     head: FloatColumn
@@ -57,6 +59,7 @@ def layer_memory(job: Job, shapes: Shapes) -> LayerMemory:
         # The mixer's backward pass runs when all that the feed-forward block kept is gone.
         backward=np.stack([np.maximum(mlp.peak, mixer.peak - mlp.saved) for mixer, mlp in blocks]),
         last_projection=np.stack([mlp.last_projection + nothing for _, mlp in blocks]),
+        unread=np.stack([mixer.unread + mlp.unread + nothing for mixer, mlp in blocks]),
         forward=_forward(job, shapes),
         boundary=stream_bytes(job, shapes),
         head=norm_bytes(job, shapes),
@@ -81,11 +84,11 @@ def _saved(job: Job, shapes: Shapes, kind: Layer, blocks: tuple[BlockMemory, Blo
 def _forward(job: Job, shapes: Shapes) -> FloatColumn:
     """A block's output and the residual stream after it; sequence parallelism scatters the output first.
 
-    DTensor copies the output in the order of the ranks before it scatters along the sequence.
+    DTensor copies the output in the order of the ranks before that, and the caller still has the block's divided input.
     """
-    copies = 2.0 if job.framework.keeps_gathered_sequence else 1.0
-    scattered = np.where(shapes.sequence_parallel, copies * gathered_bytes(job, shapes), stream_bytes(job, shapes))
-    return scattered + stream_bytes(job, shapes)
+    stream, whole = stream_bytes(job, shapes), gathered_bytes(job, shapes)
+    scattered = 2.0 * whole + stream if job.framework.keeps_gathered_sequence else whole
+    return stream + np.where(shapes.sequence_parallel, scattered, stream)
 
 
 def kept_bytes(memory: LayerMemory, modules: int) -> TermTable:

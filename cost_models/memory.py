@@ -27,7 +27,7 @@ class MemoryBreakdown:
         working: Alive on top: a layer's gradients, recomputed activations, logits, gathered parameters, or temporaries
             of the optimizer step.
         context: Outside the allocator.
-        fragmentation: Reserved but not allocated.
+        fragmentation: Reserved but not allocated: holes, and room for gradients that are yet to be made.
     """
 
     parameters: StageBytes
@@ -132,14 +132,16 @@ def memory_breakdown(job: Job, candidates: Candidates, stages: StageCosts, probl
     peak = backward_peak(job, candidates, stages, problem, states)
     step = _Changing(np.where(resharding, 0.0, parameters), gradients, np.zeros_like(kept), temporary)
     in_step = step.total > peak.total
+    all_gradients = gradients
     parameters, gradients, activations, working = (
         np.where(in_step, getattr(step, field.name), getattr(peak, field.name)) for field in fields(_Changing)
     )
     allocated = parameters + gradients + optimizer + activations + working
     context = np.full_like(allocated, job.framework.context_bytes)
-    return MemoryBreakdown(
-        parameters, gradients, optimizer, activations, working, context, job.framework.fragmentation * allocated
-    )
+    # The allocator pools memory by stream: what the reduce-scatter stream has for gradients serves nothing else.
+    reserved = np.where(gathering(job, candidates)[:, None] > Gathering.NONE, all_gradients - gradients, 0.0)
+    fragmentation = job.framework.fragmentation * allocated + reserved
+    return MemoryBreakdown(parameters, gradients, optimizer, activations, working, context, fragmentation)
 
 
 @dataclass(frozen=True)
@@ -185,15 +187,16 @@ def backward_peak(
     rows = np.flatnonzero(grows | goes)
     if not len(rows):
         return peak
-    made = moments.done[ways[rows], problem[rows]]
-    gradients = states.gradients[rows, :, None] * np.where(grows[rows, None, None], made, 1.0)
-    parameters = states.parameters[rows, :, None] * np.where(goes[rows, None, None], 1.0 - made, 1.0)
-    kept, alive = moments.kept_change[problem[rows]], moments.working[ways[rows], problem[rows]]
-    moment = (parameters + gradients + kept + alive).argmax(axis=2)[:, :, None]
-
-    def chosen(table: NDArray[np.float64]) -> StageBytes:
-        return np.take_along_axis(table, moment, axis=2)[:, :, 0]
-
-    peak.parameters[rows], peak.gradients[rows] = chosen(parameters), chosen(gradients)
-    peak.activations[rows], peak.working[rows] = states.activations[rows] + chosen(kept), chosen(alive)
+    where = ways[rows], problem[rows]
+    made, grow, go = moments.done[where], grows[rows, None], goes[rows, None]
+    gradients, parameters = states.gradients[rows], states.parameters[rows]
+    # Along with the gradients that are made, the parameters of their units go.
+    change = moments.beside[where] + made * (grow * gradients - go * parameters)[:, :, None]
+    moment = change.argmax(axis=2)
+    share = np.take_along_axis(made, moment[:, :, None], axis=2)[:, :, 0]
+    at = problem[rows, None], np.arange(moment.shape[1]), moment
+    peak.parameters[rows] = parameters * np.where(go, 1.0 - share, 1.0)
+    peak.gradients[rows] = gradients * np.where(grow, share, 1.0)
+    peak.activations[rows] = states.activations[rows] + moments.kept_change[at]
+    peak.working[rows] = moments.working[ways[rows, None], *at]
     return peak

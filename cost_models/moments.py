@@ -50,12 +50,17 @@ class StageMoments:
     done: MomentTable
 
     @cached_property
+    def beside(self) -> MomentTable:
+        """(num_gatherings, ...) both changes together."""
+        return self.kept_change + self.working
+
+    @cached_property
     def at_peak(self) -> tuple[MomentTable, MomentTable]:
         """Change of the kept activations and working set at the highest moment where states don't change.
 
         Both (num_gatherings, num_problems, num_groups).
         """
-        moment = (self.kept_change + self.working).argmax(axis=3)[..., None]
+        moment = self.beside.argmax(axis=3)[..., None]
         kept = np.broadcast_to(self.kept_change, self.working.shape)
         at_moment = [np.take_along_axis(table, moment, axis=3)[..., 0] for table in (kept, self.working)]
         return at_moment[0], at_moment[1]

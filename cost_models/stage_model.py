@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from meshwright.cost_models.candidates import BoolColumn, Candidates, IntColumn, Recompute
+from meshwright.cost_models.candidates import BoolColumn, Candidates, IntColumn, Recompute, RecomputeModules
 from meshwright.cost_models.job import Job
 from meshwright.cost_models.kernel_calls import KernelCalls
 from meshwright.cost_models.layer_memory import LayerMemory, kept_bytes, layer_memory
@@ -122,7 +122,9 @@ class StageModel:
     def recomputed_bytes(self) -> NDArray[np.float64]:
         """(num_problems, num_groups, num_kinds) bytes that a layer's backward pass makes again."""
         whole = self.memory.saved[:, self.problems.shape].T
-        selected = (whole - self.kept_by_kind)[:, None, :]
+        by_operator = (self.problems.modules & RecomputeModules.OP > 0)[:, None]
+        unread = self.memory.unread[:, self.problems.shape].T * by_operator
+        selected = (whole - self.kept_by_kind + unread)[:, None, :]
         boundary = self.memory.boundary[self.problems.shape, None]
         return np.where(self.repeated_share[:, :, None] > 0, (whole - boundary)[:, None, :], selected)
 

@@ -32,6 +32,7 @@ MODULES = {
     "mla_up_proj": RecomputeModules.MLA_UP_PROJ,
     "mlp": RecomputeModules.MLP,
     "moe": RecomputeModules.MOE,
+    "op": RecomputeModules.OP,
     # MaxText's `minimal` policy keeps the outputs of all matrix multiplications with weights.
     "minimal": RecomputeModules.CORE_ATTN | RecomputeModules.LAYERNORM | RecomputeModules.MLP_ACT,
 }

@@ -36,6 +36,7 @@ from torch.distributed.tensor.parallel import (
 )
 from torch.nn import functional as fn
 from torch.testing._internal.distributed.fake_pg import FakeStore
+from torch.utils.checkpoint import CheckpointPolicy, create_selective_checkpoint_contexts
 
 # DTensor works out output shapes on global fake tensors, which the tracker would count if they shared our fake mode.
 _sharding_prop.detect_fake_mode = lambda *_, **__: None
@@ -196,6 +197,24 @@ def tensor_parallel(model, mesh):
         parallelize_module(layer, mesh, plan | {name: ColwiseParallel() for name in columns})
 
 
+def selective_contexts():
+    """Keeps matrix products but every second, attention and reduce-scatter outputs, as TorchTitan's `op` does."""
+    products = {False: 0, True: 0}
+    kept = {
+        torch.ops.aten.mm.default,
+        torch.ops.aten._scaled_dot_product_flash_attention_for_cpu.default,
+        torch.ops._c10d_functional.reduce_scatter_tensor.default,
+    }
+
+    def policy(context, operator, *_, **__):
+        if operator is torch.ops.aten.mm.default:
+            products[context.is_recompute] += 1
+        even = operator is torch.ops.aten.mm.default and products[context.is_recompute] % 2 == 0
+        return CheckpointPolicy.MUST_SAVE if operator in kept and not even else CheckpointPolicy.PREFER_RECOMPUTE
+
+    return create_selective_checkpoint_contexts(policy)
+
+
 def shard_units(model, mesh, *, reshard, tables_in_root):
     policy = MixedPrecisionPolicy(param_dtype=torch.bfloat16, reduce_dtype=torch.float32)
     options = {"mesh": mesh, "mp_policy": policy}
@@ -219,9 +238,10 @@ def build(case):
     mesh = init_device_mesh("cpu", (replicas, shards, tp), mesh_dim_names=("replicate", "shard", "tp"))
     if tp > 1:
         tensor_parallel(model, mesh["tp"])
-    if case["recompute"]:
+    if case["recompute"] != "none":
+        contexts = {"context_fn": selective_contexts} if case["recompute"] == "op" else {}
         for index, layer in enumerate(model.layers):
-            model.layers[index] = checkpoint_wrapper(layer)
+            model.layers[index] = checkpoint_wrapper(layer, **contexts)
     shard_units(
         model,
         mesh["replicate", "shard"] if replicas > 1 else mesh["shard"],
