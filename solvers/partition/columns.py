@@ -10,8 +10,10 @@ from meshwright.solvers.pareto import fronts_by_key
 from meshwright.solvers.partition.integers import IntegerPartition
 from meshwright.solvers.partition.problem import ChainPartition, IntArray
 
-MOST_ROWS = 50_000
-"""Rows of a front beyond which it is given up: exact fronts of items that are all different may grow exponentially."""
+MOST_ROWS = {1: 200_000}
+MOST_ROWS_OTHERWISE = 50_000
+"""Rows of a front, by number of resources, beyond which it is given up: exact fronts of items that are all different
+may grow exponentially, and with several resources a front takes more than n log n to find."""
 
 
 @dataclass(frozen=True)
@@ -119,6 +121,7 @@ def _fill_group(
 ) -> Columns:
     """Every efficient filling with this group's items added to `columns`."""
     layers = []
+    most_rows = MOST_ROWS.get(integers.limit.shape[1], MOST_ROWS_OTHERWISE)
     for size in range(problem.max_items[group] + 1):
         if size > 0:
             columns = _add_item(columns, integers, moves, group, most)
@@ -126,7 +129,7 @@ def _fill_group(
             layers.append(_with_size(columns, size))
         if len(columns) == 0:
             break
-        if clock.left_s == 0 or len(columns) + sum(map(len, layers)) > MOST_ROWS:
+        if clock.left_s == 0 or len(columns) + sum(map(len, layers)) > most_rows:
             raise TooHardError
     return _stack(layers or [_with_size(columns[np.zeros(0, np.int64)], 0)]).front()
 
