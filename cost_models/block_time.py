@@ -44,12 +44,17 @@ class BlockTime:
         return BlockTime(
             self.forward + other.forward,
             self.backward + other.backward,
-            {
-                module: self.modules.get(module, 0.0) + other.modules.get(module, 0.0)
-                for module in self.modules | other.modules
-            },
+            _summed(self.modules, other.modules),
             self.weight_gradient + other.weight_gradient,
         )
+
+
+def _summed(
+    one: dict[RecomputeModules, FloatColumn], other: dict[RecomputeModules, FloatColumn]
+) -> dict[RecomputeModules, FloatColumn]:
+    """Modules of both; a module that both have, such as the norm, takes both times."""
+    both = {module: one[module] + other[module] for module in one.keys() & other.keys()}
+    return one | other | both
 
 
 @singledispatch
