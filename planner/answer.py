@@ -5,23 +5,15 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-import meshwright
 from meshwright.cost_models.candidates import IntColumn
-from meshwright.cost_models.parameters import active_parameters, total_parameters
 from meshwright.cost_models.spending import cost_usd, energy_j
+from meshwright.planner.asked import asked
 from meshwright.planner.assemble import PricedRow, to_plans
 from meshwright.planner.neighbours import changes
 from meshwright.planner.problem import Problem
 from meshwright.planner.refinement import Refinement, refine
 from meshwright.planner.refinement.survivors import MESH_AXES, mesh_key
-from meshwright.planner.results import (
-    ClusterSummary,
-    ModelSummary,
-    Plan,
-    PlanSet,
-    SearchAccount,
-    WorkloadSummary,
-)
+from meshwright.planner.results import Plan, PlanSet, SearchAccount
 from meshwright.planner.search import Found, Progress, search
 from meshwright.planner.shortfall import shortfall
 from meshwright.solvers.pareto import non_dominated
@@ -43,23 +35,8 @@ def answer(
     plans = to_plans(ranked)
     if plans:
         plans = (_with_reasons(ranked[0], plans[0]), *plans[1:])
-    first = problems[0].job
     return PlanSet(
-        meshwright_version=meshwright.__version__,
-        model=ModelSummary(
-            name=first.architecture.name,
-            parameters=total_parameters(first.architecture),
-            active_parameters=active_parameters(first.architecture),
-            layers=first.architecture.num_layers,
-        ),
-        clusters=tuple(_cluster_summary(problem) for problem in problems),
-        workload=WorkloadSummary(
-            global_batch=first.workload.global_batch,
-            seq_len=first.workload.seq_len,
-            precision=first.workload.precision,
-            task=first.workload.task,
-        ),
-        framework=first.framework.name,
+        **asked(problems),
         objective=problems[0].objective,  # type: ignore[arg-type]
         constraints=tuple(demand.text for demand in problems[0].constraints.demands),
         plans=plans,
@@ -91,9 +68,12 @@ def _alternatives(found: Found) -> list[PricedRow]:
     final = np.flatnonzero(found.is_final)
     _, first = np.unique(mesh[final], return_index=True)
     return [
-        PricedRow(found.problem, found.candidates, found.costs, int(row), found.balanced_s, int(count[index[row]]) - 1)
+        PricedRow(
+            found.problem, found.candidates, found.costs, int(row), found.balanced_s, int(count[index[row]]) - 1,
+            found.divisions[row] if found.divisions else None,
+        )
         for row in np.sort(final[first])
-    ]
+    ]  # fmt: skip
 
 
 def _best_of_each_mesh(rows: Iterable[PricedRow]) -> list[PricedRow]:
@@ -184,17 +164,6 @@ def _account(found: Sequence[Found]) -> SearchAccount:
         pruned=sum(result.account.pruned for result in found),
         priced=sum(result.account.priced for result in found),
         seconds=sum(result.account.seconds for result in found),
-    )
-
-
-def _cluster_summary(problem: Problem) -> ClusterSummary:
-    cluster = problem.job.cluster
-    return ClusterSummary(
-        name=cluster.name,
-        accelerator=cluster.accelerator.name,
-        num_devices=cluster.num_devices,
-        devices_per_node=cluster.devices_per_node,
-        memory_bytes=cluster.accelerator.memory_bytes,
     )
 
 

@@ -24,6 +24,8 @@ class Question(TypedDict, total=False):
         seq_len: Tokens a sequence; by default the model's own length, at most 8,192.
         precision: Of the matrix products: `bf16`, `fp16`, `fp8`, `mxfp8`, `nvfp4`, `tf32`, `fp32`.
         task: `pretrain`, `sft` or `lora`.
+        lora_rank: Rank of the adapters, for `lora`.
+        moe_imbalance: Tokens of the busiest expert rank over the mean.
         gpus: Devices in all.
         nodes: Nodes in all, instead of `gpus`.
         framework: Whose rules and habits hold; `generic` allows what any known framework runs.
@@ -36,6 +38,8 @@ class Question(TypedDict, total=False):
     seq_len: int | None
     precision: str
     task: str
+    lora_rank: int
+    moe_imbalance: float
     gpus: int | None
     nodes: int | None
     framework: str

@@ -24,8 +24,17 @@ from meshwright.cost_models.stages import row_layout
 from meshwright.cost_models.uncertainty import out_of_memory_probability, step_time_interval_s
 from meshwright.planner.axes import LAYERS
 from meshwright.planner.problem import Problem
-from meshwright.planner.results import MemoryClasses, Plan, PlanAxes, RankLayout, StageReport, StepBreakdown
+from meshwright.planner.results import (
+    LayerDivision,
+    MemoryClasses,
+    Plan,
+    PlanAxes,
+    RankLayout,
+    StageReport,
+    StepBreakdown,
+)
 from meshwright.planner.rules import runs_on
+from meshwright.planner.search import Division
 
 GIB = 2.0**30
 MEMORY_CLASSES = tuple(MemoryClasses.model_fields)
@@ -49,6 +58,11 @@ COMPUTE = {
 }
 
 
+def term_words(term: StepTerm) -> str:
+    """What a term is called in sentences."""
+    return COMMUNICATION[term][0] if term in COMMUNICATION else COMPUTE.get(term, term.name.lower().replace("_", " "))
+
+
 @dataclass(frozen=True)
 class PricedRow:
     """One row of a priced table, and what the search knows about it."""
@@ -59,6 +73,7 @@ class PricedRow:
     row: int
     balanced_s: float
     num_variants: int = 0
+    division: Division | None = None
 
     @property
     def step_time_s(self) -> float:
@@ -125,6 +140,7 @@ def _plan(priced: PricedRow, rank: int, launchers: tuple[str, ...]) -> Plan:
         reasons=reasons(priced, stages, layout),
         layout=layout,
         num_variants=priced.num_variants,
+        division=_division(priced),
     )
 
 
@@ -139,6 +155,17 @@ def step_time_interval(priced: PricedRow) -> tuple[float, float]:
         costs.share(HOST_TERMS)[row : row + 1],
     )
     return float(low[0]), float(high[0])
+
+
+def _division(priced: PricedRow) -> LayerDivision | None:
+    """What the partition solver says of an explicit division of the layers."""
+    known = priced.division
+    if known is None:
+        return None
+    even_s = known.even_step_time_s
+    return LayerDivision(
+        even_step_time_s=even_s, gain=None if even_s is None else even_s / priced.step_time_s - 1.0, gap=known.gap
+    )
 
 
 def plan_axes(job: Job, candidates: Candidates, row: int) -> PlanAxes:

@@ -6,16 +6,18 @@ from collections.abc import Mapping, Sequence
 from meshwright.cost_models.candidates import Candidates
 from meshwright.cost_models.floor import floor_prices
 from meshwright.cost_models.layer_split import LayerSplit
+from meshwright.cost_models.price import StepTerm
 from meshwright.cost_models.simulated_price import final_price
 from meshwright.errors import AxisError
-from meshwright.planner.assemble import PricedRow, to_plan
+from meshwright.planner.asked import asked
+from meshwright.planner.assemble import PricedRow, term_words, to_plan
 from meshwright.planner.axes import LAYERS, PlanText, axis_name, axis_value, parse_plan, parse_split, spoken
 from meshwright.planner.neighbours import changes
 from meshwright.planner.problem import Problem
 from meshwright.planner.refinement import Refinement, refine
 from meshwright.planner.results import Comparison, Evaluation, Explanation, Plan, PlanAxes, WhyNot
 from meshwright.planner.rules import all_rules, violated
-from meshwright.planner.search import search
+from meshwright.planner.search import balanced_bound_s, search
 from meshwright.planner.space import single_plan
 
 GIB = 2.0**30
@@ -93,9 +95,10 @@ def evaluate_row(problem: Problem, row: Candidates, rank: int = 1) -> Evaluation
     if hopeless:
         raise AxisError(hopeless)
     costs = final_price(problem.job, row)
-    balanced = float(floor_prices(problem.job, row).balanced_s[0])
-    plan = to_plan(PricedRow(problem, row, costs, 0, balanced), rank)
-    return Evaluation(plan=plan, violations=tuple(f"{rule.name}: {rule.explain(row)}" for rule in broken))
+    bound = min(balanced_bound_s(problem), float(floor_prices(problem.job, row).balanced_s[0]))
+    plan = to_plan(PricedRow(problem, row, costs, 0, bound), rank)
+    violations = tuple(f"{rule.name}: {rule.explain(row)}" for rule in broken)
+    return Evaluation(**asked([problem]), plan=plan, violations=violations)
 
 
 def explain_row(problem: Problem, row: Candidates | None, why_not: str | None) -> Explanation:
@@ -107,7 +110,7 @@ def explain_row(problem: Problem, row: Candidates | None, why_not: str | None) -
         row = found.candidates[:1]
     plan = evaluate_row(problem, row).plan
     reason = explain_why_not(problem, why_not, plan) if why_not else None
-    return Explanation(plan=plan, changes=changes(problem, row), why_not=reason)
+    return Explanation(**asked([problem]), plan=plan, changes=changes(problem, row), why_not=reason)
 
 
 def explain_why_not(problem: Problem, text: str, best: Plan) -> WhyNot:
@@ -140,7 +143,7 @@ def _verdict(violations: Sequence[str], overflow: float, slower: float, deltas: 
     if slower <= 1e-6:
         return "it is as fast as the best plan"
     most = max(deltas.items(), key=lambda item: item[1])
-    return f"it is {slower:.1%} slower, most of it for {most[0]} ({most[1]:+.3f} s)"
+    return f"it is {slower:.1%} slower, most of it for {term_words(StepTerm[most[0].upper()])} ({most[1]:+.3f} s)"
 
 
 def term_deltas(plan: Plan, other: Plan) -> dict[str, float]:
@@ -152,4 +155,5 @@ def term_deltas(plan: Plan, other: Plan) -> dict[str, float]:
 def compare_rows(given: Sequence[tuple[Problem, Candidates]]) -> Comparison:
     """Several plans side by side, in the order given."""
     plans = tuple(evaluate_row(problem, row, rank).plan for rank, (problem, row) in enumerate(given, start=1))
-    return Comparison(plans=plans, term_deltas_s=tuple(term_deltas(plan, plans[0]) for plan in plans))
+    deltas = tuple(term_deltas(plan, plans[0]) for plan in plans)
+    return Comparison(**asked([given[0][0]]), plans=plans, term_deltas_s=deltas)

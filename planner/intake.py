@@ -36,6 +36,8 @@ def read_problems(
     seq_len: int | None = None,
     precision: str = "bf16",
     task: str = "pretrain",
+    lora_rank: int = 16,
+    moe_imbalance: float = 1.0,
     gpus: int | None = None,
     nodes: int | None = None,
     framework: str = "generic",
@@ -64,7 +66,11 @@ def read_problems(
     rates = _collected(problems, lambda: read_rates(calibration))
     if workload is not None and (global_batch, seq_len) != (None, None):
         problems.append("give the step once: as a workload, or as global_batch and seq_len")
-    step = workload or _workload(architecture, clusters, global_batch, seq_len, precision, task)
+    step = workload or replace(
+        _workload(architecture, clusters, global_batch, seq_len, precision, task),
+        lora_rank=lora_rank,
+        moe_imbalance=moe_imbalance,
+    )
     _collected(problems, lambda: check_workload(step, objective))
     if problems or architecture is None or clusters is None or profile is None or rates is None:
         raise InputError(problems)

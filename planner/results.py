@@ -4,7 +4,6 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 
-SCHEMA_VERSION = 1
 Bytes = Annotated[float, Field(ge=0, description="bytes")]
 Seconds = Annotated[float, Field(ge=0, description="seconds")]
 
@@ -93,6 +92,18 @@ class RankLayout(_Record):
         return {axis: rank // self.stride[axis] % size for axis, size in self.size.items()}
 
 
+class LayerDivision(_Record):
+    """Evidence for an explicit division of the layers."""
+
+    even_step_time_s: Seconds | None = Field(
+        description="simulated step of the best plan on the same mesh with the framework's own division; null if none fits"
+    )
+    gain: float | None = Field(description="that step time over this plan's, minus 1")
+    gap: NonNegativeFloat | None = Field(
+        description="how much lower the closed-form step of another division could be at most; null if not asked"
+    )
+
+
 class Plan(_Record):
     """One execution plan with its price and its evidence."""
 
@@ -124,6 +135,9 @@ class Plan(_Record):
     binds: str = Field(description="what limits the plan most")
     reasons: tuple[str, ...]
     layout: RankLayout
+    division: LayerDivision | None = Field(
+        default=None, description="about `axes.layers`; null for the framework's own division"
+    )
     num_variants: NonNegativeInt = Field(
         default=0, description="other plans on the same mesh, at most 15 % slower than the last plan kept"
     )
@@ -197,15 +211,20 @@ class Shortfall(_Record):
     remedies: tuple[Remedy, ...]
 
 
-class PlanSet(_Record):
-    """Ranked plans for one question, with the evidence of the search."""
+class Asked(_Record):
+    """The question that an answer belongs to."""
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[1] = 1
     meshwright_version: str
     model: ModelSummary
     clusters: tuple[ClusterSummary, ...]
     workload: WorkloadSummary
     framework: str
+
+
+class PlanSet(Asked):
+    """Ranked plans for one question, with the evidence of the search."""
+
     objective: Literal["time", "cost", "energy"]
     constraints: tuple[str, ...]
     plans: tuple[Plan, ...]
@@ -253,7 +272,7 @@ def json_schema() -> dict[str, object]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **PlanSet.model_json_schema()}
 
 
-class Evaluation(_Record):
+class Evaluation(Asked):
     """A given plan, priced."""
 
     plan: Plan
@@ -282,7 +301,7 @@ class WhyNot(_Record):
     term_deltas_s: dict[str, float] = Field(default_factory=dict, description="seconds by term, against the best plan")
 
 
-class Explanation(_Record):
+class Explanation(Asked):
     """What binds the best plan, and what the next best changes would do."""
 
     plan: Plan
@@ -290,7 +309,7 @@ class Explanation(_Record):
     why_not: WhyNot | None = None
 
 
-class Comparison(_Record):
+class Comparison(Asked):
     """Several plans of one question side by side."""
 
     plans: tuple[Plan, ...]

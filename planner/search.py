@@ -44,6 +44,20 @@ class Account:
     seconds: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class Division:
+    """What is known about a plan's explicit division of the layers.
+
+    Attributes:
+        even_step_time_s: Simulated step of the best plan on the same mesh with the framework's own division; None if
+            none fits.
+        gap: By how much another division could be better at most, by closed form; None where nobody asked.
+    """
+
+    even_step_time_s: float | None
+    gap: float | None
+
+
 @dataclass(frozen=True)
 class Found:
     """What a search found.
@@ -57,6 +71,7 @@ class Found:
         account: What became of all candidates.
         balanced_s: Compute alone, spread evenly: no plan of the space beats it, however good network and memory.
         is_final: (num_candidates,) whether a plan's price is its last: it was simulated, or has no pipeline.
+        divisions: One for each plan, where layers are divided explicitly; empty otherwise.
     """
 
     problem: Problem
@@ -66,6 +81,7 @@ class Found:
     account: Account
     balanced_s: float
     is_final: BoolColumn
+    divisions: tuple[Division, ...] = ()
 
 
 def search(problem: Problem, progress: Progress | None = None) -> Found:
@@ -95,6 +111,15 @@ def search(problem: Problem, progress: Progress | None = None) -> Found:
     )
     costs = price(problem.job, candidates) if len(candidates) else None
     return Found(problem, found is not None, candidates, costs, account, pricing.balanced_s, candidates.pp == 1)
+
+
+def balanced_bound_s(problem: Problem) -> float:
+    """Compute alone, spread evenly, of the best kernel shapes of a space: no plan of it is faster.
+
+    inf where no plan's states fit. Layers per stage, schedule, recomputation and sharding don't change it.
+    """
+    tables = Space(problem).grow(Tally(), last_axis="micro_batch")
+    return min((float(floor_prices(problem.job, table).balanced_s.min()) for table in tables), default=np.inf)
 
 
 def fits(problem: Problem, costs: Costs) -> BoolColumn:

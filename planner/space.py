@@ -182,16 +182,18 @@ class Space:
         demands = self.problem.constraints
         return tuple(r for r in rows if all(demands.allowed(axis, [v]) for axis, v in zip(axes, r, strict=False)))
 
-    def grow(self, tally: Tally) -> Iterator[Candidates]:
+    def grow(self, tally: Tally, last_axis: str = "recompute") -> Iterator[Candidates]:
         """Tables of all plans that obey the rules, without their sharding, about `MAX_ROWS` rows each.
 
         Args:
             tally: Counts all combinations (shardings included) and what the rules exclude.
+            last_axis: Axis after whose growth step to stop; later axes keep one value.
         """
+        end = next(number for number, step in enumerate(self.steps, start=1) if last_axis in step.axes)
         weight = prod(len(step) for step in self.steps)
         tally.total += len(self.meshes) * weight
         meshes, _ = self._obeying(self.meshes, self._rules_on(MESH - MESH, MESH), tally, weight)
-        yield from _batched(self._grown(meshes, self.steps[:-1], MESH, tally, weight))
+        yield from _batched(self._grown(meshes, self.steps[:end], MESH, tally, weight))
 
     def with_shardings(self, table: Candidates, tally: Tally) -> tuple[Candidates, IntColumn]:
         """Every plan of a table with every sharding that the rules allow, and the table's row that each came from."""

@@ -7,9 +7,9 @@ from rich.text import Text
 
 from meshwright.cli.render import numbers
 from meshwright.cli.render.bars import grid
-from meshwright.cli.render.parts import BLANK, facts, heading, notes, plan_in_detail
+from meshwright.cli.render.parts import BLANK, facts, heading, notes, plan_in_detail, question
 from meshwright.cli.render.table import PlanTable
-from meshwright.planner.results import ClusterSummary, PlanSet, SearchAccount, Shortfall
+from meshwright.planner.results import PlanSet, SearchAccount, Shortfall
 
 MOST_ALTERNATIVES = 3
 WORTHWHILE = 2.0
@@ -37,24 +37,8 @@ def _parts(answer: PlanSet, *, verbose: bool) -> Iterator[RenderableType]:
 
 
 def _question(answer: PlanSet) -> dict[str, str]:
-    model, step = answer.model, answer.workload
-    active = f" ({numbers.large(model.active_parameters)} active)" if model.active_parameters < model.parameters else ""
-    asked = [f"least {answer.objective} a step", *answer.constraints]
-    return {
-        "model": f"{model.name}, {numbers.large(model.parameters)} parameters{active}, {model.layers} layers",
-        "cluster": "; ".join(_cluster(cluster) for cluster in answer.clusters),
-        "step": f"{numbers.count(step.global_batch)} sequences of {numbers.count(step.seq_len)} tokens,"
-        f" {step.precision}, {step.task}",
-        "framework": answer.framework,
-        "objective": ", ".join(asked),
-    }
-
-
-def _cluster(cluster: ClusterSummary) -> str:
-    return (
-        f"{cluster.name}, {numbers.count(cluster.num_devices)} x {cluster.accelerator}"
-        f" ({numbers.gib(cluster.memory_bytes)} GiB), {cluster.devices_per_node} a node"
-    )
+    wanted = [f"least {answer.objective} a step", *answer.constraints]
+    return question(answer) | {"objective": ", ".join(wanted)}
 
 
 def _trade_offs(answer: PlanSet, *, verbose: bool) -> Iterator[RenderableType]:

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from meshwright.cli.render import numbers, words
 from meshwright.cli.render.bars import grid
-from meshwright.cli.render.parts import BLANK, heading, notes, plan_in_detail
+from meshwright.cli.render.parts import BLANK, facts, heading, notes, plan_in_detail, question
 from meshwright.planner.results import Change, Comparison, Evaluation, Explanation, WhyNot
 
 COLUMN_WIDTH, LABEL_WIDTH = 12, 28
@@ -17,7 +17,9 @@ MOST_CHANGES = 12
 
 def evaluation(answer: Evaluation, *, verbose: bool = False) -> Group:
     """A given plan's price, after the rules that it breaks."""
-    return Group(*_verdict(answer), *plan_in_detail(answer.plan, title="Plan", verbose=verbose))
+    return Group(
+        facts(question(answer)), BLANK, *_verdict(answer), *plan_in_detail(answer.plan, title="Plan", verbose=verbose)
+    )
 
 
 def _verdict(answer: Evaluation) -> Iterator[RenderableType]:
@@ -41,6 +43,7 @@ def explanation(answer: Explanation, *, verbose: bool = False) -> Group:
     """What binds a plan, what one change would do, and why another plan isn't better."""
     parts = list(_why_not(answer.why_not, answer.plan.step_time_s)) if answer.why_not else []
     return Group(
+        facts(question(answer)),
         *parts,
         *plan_in_detail(answer.plan, title="Plan", verbose=verbose),
         *_changes(answer, verbose=verbose),
@@ -95,7 +98,13 @@ def _deltas(deltas: Mapping[str, float], step_s: float) -> Table:
 def comparison(answer: Comparison) -> Group:
     """Plans side by side: what they cost, and where the time goes."""
     named = zip(_letters(answer), answer.plans, strict=True)
-    return Group(notes(f"{letter}: {words.axes_in_brief(plan)}" for letter, plan in named), BLANK, _SideBySide(answer))
+    return Group(
+        facts(question(answer)),
+        BLANK,
+        notes(f"{letter}: {words.axes_in_brief(plan)}" for letter, plan in named),
+        BLANK,
+        _SideBySide(answer),
+    )
 
 
 def _letters(answer: Comparison) -> list[str]:

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from meshwright.cli.render import numbers, words
 from meshwright.cli.render.bars import MemoryBars, TimeBars, grid
-from meshwright.planner.results import Plan
+from meshwright.planner.results import Asked, ClusterSummary, Plan
 
 BLANK = Text("")
 
@@ -28,6 +28,26 @@ def facts(pairs: Mapping[str, str]) -> Table:
     for name, value in pairs.items():
         table.add_row(name, value)
     return table
+
+
+def question(answer: Asked) -> dict[str, str]:
+    """What was asked: names and values for `facts`."""
+    model, step = answer.model, answer.workload
+    active = f" ({numbers.large(model.active_parameters)} active)" if model.active_parameters < model.parameters else ""
+    return {
+        "model": f"{model.name}, {numbers.large(model.parameters)} parameters{active}, {model.layers} layers",
+        "cluster": "; ".join(_cluster(cluster) for cluster in answer.clusters),
+        "step": f"{numbers.count(step.global_batch)} sequences of {numbers.count(step.seq_len)} tokens,"
+        f" {step.precision}, {step.task}",
+        "framework": answer.framework,
+    }
+
+
+def _cluster(cluster: ClusterSummary) -> str:
+    return (
+        f"{cluster.name}, {numbers.count(cluster.num_devices)} x {cluster.accelerator}"
+        f" ({numbers.gib(cluster.memory_bytes)} GiB), {cluster.devices_per_node} a node"
+    )
 
 
 def notes(texts: Iterable[str], *, style: str = "") -> Table:
