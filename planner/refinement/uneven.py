@@ -1,12 +1,11 @@
 """Explicit divisions of the layers: wishes around the best plans, cut by the partition solver, judged by simulation."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from meshwright.cost_models.candidates import (
-    OWN_SPLIT,
     V_SHAPED,
     Candidates,
     FloatColumn,
@@ -14,62 +13,110 @@ from meshwright.cost_models.candidates import (
     Recompute,
     Schedule,
 )
+from meshwright.cost_models.layer_split import LayerSplit
 from meshwright.cost_models.price import Costs, price
 from meshwright.cost_models.simulated_price import simulated_price
 from meshwright.cost_models.simulated_steps import PlanSteps
 from meshwright.planner.axes import axis_value
 from meshwright.planner.problem import Problem
-from meshwright.planner.refinement.partition import solve_split
+from meshwright.planner.refinement.partition import best_split, least_bottleneck_s, quick_split
 from meshwright.planner.refinement.survivors import mesh_key
 from meshwright.planner.rules import all_rules, obeys
-from meshwright.planner.search import Account, Found, fits
+from meshwright.planner.search import Account, Division, Found, fits
 
 SEEDS = 6
 """Meshes whose best plan is varied."""
-SOLVED = 12
+SOLVED = 8
 """Wishes that the partition solver gets: the most promising ones."""
 LEAST_GAIN = 0.001
 """Share of the step below which nobody would leave the framework's own division."""
 
 
 def uneven_plans(found: Found) -> list[Found]:
-    """Plans with explicit divisions that beat the even ones, fastest first; none where the framework can't be told.
+    """Plans with explicit divisions that beat all even ones, fastest first; none where the framework can't be told.
 
     A wish is one of the best plans with another number of virtual stages, or with less recomputation than fits when
     layers lie evenly. What its step would take, were the stages perfectly balanced, tells which wishes are solved.
+    The greedy solver divides them; the exact one has the last word on the winner, and says how good it is.
     """
-    if not found.problem.job.framework.explicit_splits or found.problem.job.workload.trains_adapters:
+    profile, workload = found.problem.job.framework, found.problem.job.workload
+    if not profile.explicit_splits or workload.trains_adapters:
         return []
     wishes = _wishes(found)
     if not len(wishes):
         return []
     steps = PlanSteps.of(found.problem.job, wishes)
     promising = _promising(found, steps)
-    problem, rows, gaps = found.problem, [], []
-    for row in promising:
-        split, outcome = solve_split(found.problem, steps, int(row))
-        if split is not None:
-            problem, number = problem.with_split(split)
-            rows.append(replace(wishes[np.array([row])], split=np.array([number])))
-            gaps.append(outcome.gap)
-    return _judged(found, problem, rows)
+    quick = {int(row): quick_split(found.problem, steps, int(row)) for row in promising}
+    judged = _judged(found, steps, {row: split for row, split in quick.items() if split is not None})
+    if judged is None:
+        return []
+    winner = judged.origins[0]
+    exact, gap = best_split(found.problem, steps, winner)
+    again = None if exact in (None, quick[winner]) else _judged(found, steps, {winner: exact})  # type: ignore[dict-item]
+    if again is not None and again.step_time_s[0] < judged.step_time_s[0]:
+        judged = again
+    return [judged.found(found, gap)]
 
 
-def _judged(found: Found, problem: Problem, rows: Sequence[Candidates]) -> list[Found]:
-    """Those of the divided plans that obey the rules, fit, and beat their mesh's best even plan."""
+@dataclass(frozen=True)
+class _Judged:
+    """Divided plans that fit and beat all even ones, fastest first.
+
+    Attributes:
+        problem: The question with their divisions.
+        candidates: The plans.
+        costs: Their simulated prices.
+        origins: (num_plans,) the wish that each came from.
+    """
+
+    problem: Problem
+    candidates: Candidates
+    costs: Costs
+    origins: Sequence[int]
+
+    @property
+    def step_time_s(self) -> FloatColumn:
+        """(num_plans,) simulated."""
+        return self.costs.step_time_s
+
+    def found(self, even: Found, gap: float) -> Found:
+        """As the result of a search; only the first plan has a certificate."""
+        best_even_s = _best_even_s(even, self.candidates)
+        divisions = [
+            Division(None if np.isinf(even_s) else float(even_s), gap if not nth else None)
+            for nth, even_s in enumerate(best_even_s)
+        ]
+        is_final = np.ones(len(self.candidates), np.bool_)
+        return Found(
+            self.problem, True, self.candidates, self.costs, Account(), even.balanced_s, is_final, tuple(divisions)
+        )
+
+
+def _judged(found: Found, steps: PlanSteps, splits: Mapping[int, LayerSplit]) -> _Judged | None:
+    """Those of the divided wishes that obey the rules, fit, and beat all even plans."""
+    problem, rows = found.problem, []
+    for row, split in splits.items():
+        problem, number = problem.with_split(split)
+        rows.append(replace(steps.candidates[np.array([row])], split=np.array([number])))
     if not rows:
-        return []
-    table = Candidates.concatenate(rows)
-    table = table[obeys(all_rules(problem.job, problem.constraints), table)]
-    costs = price(problem.job, table)
+        return None
+    table, origins = Candidates.concatenate(rows), np.array(list(splits))
+    legal = np.flatnonzero(obeys(all_rules(problem.job, problem.constraints), table))
+    costs = price(problem.job, table[legal])
     fit = np.flatnonzero(fits(problem, costs))
-    table, costs = table[fit], simulated_price(problem.job, table[fit], costs[fit])
-    better = costs.step_time_s < _best_even_s(found, table) * (1.0 - LEAST_GAIN)
-    order = np.flatnonzero(better)[np.argsort(costs.step_time_s[better], kind="stable")]
+    rows_left, costs = legal[fit], simulated_price(problem.job, table[legal[fit]], costs[fit])
+    better = np.flatnonzero(costs.step_time_s < _least_s(found) * (1.0 - LEAST_GAIN))
+    order = better[np.argsort(costs.step_time_s[better], kind="stable")]
     if not len(order):
-        return []
-    everything_final = np.ones(len(order), np.bool_)
-    return [Found(problem, True, table[order], costs[order], Account(), found.balanced_s, everything_final)]
+        return None
+    kept = rows_left[order]
+    return _Judged(problem, table[kept], costs[order], [int(origin) for origin in origins[kept]])
+
+
+def _least_s(found: Found) -> float:
+    """The fastest even plan's step."""
+    return float("inf") if found.costs is None else float(found.costs.step_time_s[found.is_final].min(initial=np.inf))
 
 
 def _best_even_s(found: Found, table: Candidates) -> FloatColumn:
@@ -86,9 +133,7 @@ def _wishes(found: Found) -> Candidates:
     """The best plan of the best meshes with every number of virtual stages and every lighter recomputation."""
     seeds = _seeds(found)
     varied = [one for row in seeds for one in _variations(found, found.candidates[np.array([row])])]
-    if not varied:
-        return found.candidates[:0]
-    table = Candidates.concatenate(varied)
+    table = Candidates.concatenate([found.candidates[:0], *varied])
     rules = [one for one in all_rules(found.problem.job, found.problem.constraints) if one.name not in _ONLY_EVEN]
     return table[obeys(rules, table)]
 
@@ -140,16 +185,18 @@ def _recomputes(found: Found, seed: Candidates) -> list[tuple[int, int, int]]:
 
 
 def _promising(found: Found, steps: PlanSteps) -> IntColumn:
-    """Wishes that fit and beat their mesh's best even plan if stages could be balanced perfectly, best first."""
+    """Wishes that would fit and beat all even plans if layers could be spread as they like, best first."""
     costs, stages, problem = steps.costs, steps.stages, steps.problem
     busy_s = stages.forward_s + stages.backward_s
+    slowest_s = busy_s.max(axis=1)[problem]
     mean_s = ((busy_s * stages.num_stages).sum(axis=1) / stages.num_stages.sum(axis=1))[problem]
-    balanced_s = costs.step_time_s - costs.num_micro_batches * (busy_s.max(axis=1)[problem] - mean_s)
-    room = _mean_bytes(costs, steps) <= found.problem.memory_limit_bytes
-    worth = room & (balanced_s < _best_even_s(found, steps.candidates) * (1.0 - LEAST_GAIN))
-    worth &= steps.candidates.split == OWN_SPLIT
-    order = np.argsort(balanced_s, kind="stable")
-    return np.asarray(order[worth[order]][:SOLVED])
+    goal_s = _least_s(found) * (1.0 - LEAST_GAIN)
+    hoped_s = costs.step_time_s - costs.num_micro_batches * (slowest_s - mean_s)
+    rows = np.flatnonzero((_mean_bytes(costs, steps) <= found.problem.memory_limit_bytes) & (hoped_s < goal_s))
+    least_s = np.array([least_bottleneck_s(steps, int(row)) for row in rows])
+    hoped_s = costs.step_time_s[rows] - costs.num_micro_batches[rows] * np.maximum(slowest_s[rows] - least_s, 0.0)
+    order = np.argsort(hoped_s, kind="stable")
+    return np.asarray(rows[order[hoped_s[order] < goal_s]][:SOLVED])
 
 
 def _mean_bytes(costs: Costs, steps: PlanSteps) -> FloatColumn:
