@@ -1,6 +1,7 @@
 """One plan's layers as a chain to be cut into virtual stages: what the partition solver must know."""
 
 from dataclasses import dataclass
+from math import ceil
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +13,7 @@ from meshwright.cost_models.pipeline import in_flight
 from meshwright.cost_models.simulated_steps import PlanSteps
 from meshwright.planner.problem import Problem
 from meshwright.solvers.backend import Budget
-from meshwright.solvers.outcome import Outcome
-from meshwright.solvers.partition import ChainPartition, Partition, solve_partition
+from meshwright.solvers.partition import ChainPartition, solve_partition
 
 FloatArray = NDArray[np.float64]
 BUDGET = Budget(time_limit_s=0.25, relative_gap=1e-3)
@@ -41,12 +41,18 @@ class ChainCosts:
     working_bytes: float
 
 
-def solve_split(problem: Problem, steps: PlanSteps, row: int) -> tuple[LayerSplit | None, Outcome[Partition]]:
-    """The best division of one plan's layers, and the solver's certificate; None where no division fits."""
+def quick_split(problem: Problem, steps: PlanSteps, row: int) -> LayerSplit | None:
+    """A good division of one plan's layers within milliseconds; None where none is found that fits."""
+    found = solve_partition(chain_partition(problem, steps, row), BUDGET, backend="greedy").solution
+    return None if found is None else LayerSplit(tuple(int(size) for size in found.sizes()))
+
+
+def best_split(problem: Problem, steps: PlanSteps, row: int) -> tuple[LayerSplit | None, float]:
+    """The best division of one plan's layers, and by how much another one could be better at most."""
     outcome = solve_partition(chain_partition(problem, steps, row), BUDGET)
     if outcome.solution is None:
-        return None, outcome
-    return LayerSplit(tuple(int(size) for size in outcome.solution.sizes())), outcome
+        return None, outcome.gap
+    return LayerSplit(tuple(int(size) for size in outcome.solution.sizes())), outcome.gap
 
 
 def chain_partition(problem: Problem, steps: PlanSteps, row: int) -> ChainPartition:
@@ -65,7 +71,9 @@ def chain_partition(problem: Problem, steps: PlanSteps, row: int) -> ChainPartit
     first, last = np.eye(1, groups)[0], np.eye(1, groups, groups - 1)[0]
     is_first_of_device = np.isin(np.arange(groups), np.unique(device, return_index=True)[1])
     group_bytes = costs.end_bytes[0] * first + costs.end_bytes[1] * last + costs.working_bytes * is_first_of_device
-    room = (problem.memory_limit_bytes - problem.job.framework.context_bytes) / (1 + problem.job.framework.fragmentation)
+    room = (problem.memory_limit_bytes - problem.job.framework.context_bytes) / (
+        1 + problem.job.framework.fragmentation
+    )
     return ChainPartition.create(
         cost=costs.layer_s[kind][:, None],
         use=costs.state_bytes[kind][:, None, None],
@@ -80,6 +88,20 @@ def chain_partition(problem: Problem, steps: PlanSteps, row: int) -> ChainPartit
         sum_weight=1.0 / vpp,
         resource_names=("memory",),
     )
+
+
+def least_bottleneck_s(steps: PlanSteps, row: int) -> float:
+    """A micro-batch on the slowest device if layers cost their mean: whole layers, and the ends on one device.
+
+    The least T = k·layer (or what the ends alone take) at which the devices have room for all layers.
+    """
+    costs, counts = chain_costs(steps, row), np.bincount(steps.job.architecture.layer_kind_index)
+    layers, devices = int(counts.sum()), int(steps.candidates.pp[row])
+    layer_s, end_s = float(counts @ costs.layer_s[: len(counts)]) / layers, float(costs.end_s.sum())
+    k = ceil((layers + end_s / layer_s) / devices - 1e-9)
+    while (devices - 1) * k + max(int(k - end_s / layer_s + 1e-9), 0) < layers:
+        k += 1
+    return max(k * layer_s, end_s)
 
 
 def stage_devices(plan: Candidates) -> IntColumn:

@@ -203,5 +203,3 @@ def _mean_bytes(costs: Costs, steps: PlanSteps) -> FloatColumn:
     """(num_candidates,) peak bytes of the mean stage: no division brings all stages below it."""
     weight = steps.stages.num_stages[steps.problem]
     return np.asarray((costs.memory.total * weight).sum(axis=1) / weight.sum(axis=1))
-
-
