@@ -16,7 +16,8 @@ class StepTimeError:
     """Half-widths of the 80 % interval of log(measured / predicted), by what the step is made of.
 
     below = base + communication · (its share of the step) + host · (its share) + unseen_kind,
-    above = below · above. The defaults belong to data sheets alone.
+    above = below · above. The defaults are those of data sheets alone,
+    fitted on published steps (`docs/accuracy.md`).
 
     Attributes:
         base: Of a step that does nothing but compute.
@@ -27,28 +28,29 @@ class StepTimeError:
         seen_kinds: Kinds with measured steps; empty where nothing was fitted on steps.
     """
 
-    base: float = 0.2
-    communication: float = 0.4
-    host: float = 0.4
-    above: float = 1.5
+    base: float = 0.15
+    communication: float = 0.9
+    host: float = 1.4
+    above: float = 1.8
     unseen_kind: float = 0.0
     seen_kinds: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class PeakMemoryError:
-    """Distribution of measured over predicted peak memory: log-logistic.
+    """Distribution of needed over predicted peak memory: log-logistic.
 
     Its tails are heavier than a log-normal's, as those of measured runs are, and its quantiles have a closed
-    form. Bytes don't depend on rates, so that the defaults hold for every calibration.
+    form. Bytes don't depend on rates, so that the defaults, fitted on published runs (`docs/accuracy.md`), hold for
+    every calibration.
 
     Attributes:
-        median: Median of measured / predicted.
-        spread: Scale s of log(measured / predicted): half of the runs lie within a factor of 3^±s of it.
+        median: Median of needed / predicted.
+        spread: Scale s of log(needed / predicted): half of the runs lie within a factor of 3^±s of it.
     """
 
-    median: float = 1.0
-    spread: float = 0.04
+    median: float = 0.94
+    spread: float = 0.155
 
 
 def step_time_interval_s(

@@ -21,7 +21,7 @@ from meshwright.cost_models.uncertainty import PeakMemoryError, StepTimeError
 from meshwright.errors import FileError
 
 MAX_BYTES = 16 * 2**20
-SHIPPED = "kernels"
+SHIPPED = "training"
 SPEC_SHEET = "spec-sheet"
 PARTS: Mapping[str, type[Any]] = {
     "training": TrainingRates, "step_time_error": StepTimeError, "memory_error": PeakMemoryError,
@@ -30,7 +30,7 @@ PARTS: Mapping[str, type[Any]] = {
 
 @cache
 def shipped_calibration() -> Calibration:
-    """Rates fitted on published measurements of kernels and collectives, with their residuals."""
+    """Rates fitted on published measurements of kernels, collectives and training steps, with their residuals."""
     return read_calibration(SHIPPED)
 
 
@@ -41,7 +41,7 @@ def list_calibrations() -> tuple[str, ...]:
 
 
 def read_calibration(name_or_path: str | PathLike[str]) -> Calibration:
-    """A calibration by name (`spec-sheet`, `kernels`), or from a JSON file.
+    """A calibration by name (`spec-sheet`, `kernels`, `training`), or from a JSON file.
 
     Raises:
         FileError: There is no such name or file, or it holds no sound calibration; says all that is wrong.

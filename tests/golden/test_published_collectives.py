@@ -4,7 +4,7 @@ import pytest
 
 from meshwright.cost_models.cluster import Accelerator, Cluster, LinkLevel
 from meshwright.cost_models.collectives import all_gather_time_s, all_reduce_time_s
-from meshwright.planner.calibrations import shipped_calibration
+from meshwright.planner.calibrations import read_calibration
 
 
 def hgx(kind, nodes):
@@ -19,7 +19,7 @@ def hgx(kind, nodes):
 def all_reduce(cluster, num_bytes):
     """Time in seconds and bus bandwidth in GB/s, as nccl-tests define it, over the whole cluster."""
     n = cluster.num_devices
-    time_s = all_reduce_time_s(cluster, shipped_calibration().collective_rates(cluster), num_bytes, n, 1)
+    time_s = all_reduce_time_s(cluster, read_calibration("kernels").collective_rates(cluster), num_bytes, n, 1)
     return float(time_s), 2 * (n - 1) / n * num_bytes / float(time_s) / 1e9
 
 
@@ -31,7 +31,7 @@ def test_one_h100_node_all_reduces_in_the_switch():
 def test_one_h100_node_gathers_at_ring_speed():
     """NCCL gets 370 GB/s of NVLink's 450 (NVIDIA/nccl-tests issue 212, a maintainer)."""
     cluster = hgx("nvidia-hopper", 1)
-    time_s = all_gather_time_s(cluster, shipped_calibration().collective_rates(cluster), 8e9, 8, 1)
+    time_s = all_gather_time_s(cluster, read_calibration("kernels").collective_rates(cluster), 8e9, 8, 1)
     assert 7 / 8 * 8e9 / time_s / 1e9 == pytest.approx(370, rel=0.1)
 
 

@@ -3,21 +3,21 @@
 import pytest
 
 from meshwright.cost_models.kernels import attention_time_s, gemm_time_s
-from meshwright.planner.calibrations import shipped_calibration
+from meshwright.planner.calibrations import read_calibration
 from meshwright.planner.clusters import accelerator
 
 
 def gemm_tflops(name, precision, size):
     """Achieved TFLOP/s of a square product."""
     device = accelerator(name)
-    rates = shipped_calibration().kernel_rates(device)
+    rates = read_calibration("kernels").kernel_rates(device)
     return 2 * size**3 / gemm_time_s(device, rates, precision, size, size, size) / 1e12
 
 
 def flash_tflops(name, seq, head_dim, *, causal, backward):
     """Achieved TFLOP/s as FlashAttention's papers count: 16k tokens, 2048 wide, a mask halves the FLOP."""
     device = accelerator(name)
-    rates = shipped_calibration().kernel_rates(device)
+    rates = read_calibration("kernels").kernel_rates(device)
     batch, heads, share = 16384 // seq, 2048 // head_dim, 0.5 if causal else 1.0
     sizes = (batch, heads, heads, seq, seq, head_dim, head_dim, share)
     time_s = attention_time_s(device, rates, "bf16", *sizes, backward=backward, flash=True)
@@ -49,14 +49,10 @@ def test_a100_products_reach_the_known_share():
 )
 def test_h100_causal_forward(seq, tflops, tolerance):
     """FlashAttention-3 (arXiv:2407.08608), fig. 5, H100 SXM5, head width 128, causal."""
-    assert flash_tflops("h100-80gb", seq, 128, causal=True, backward=False) == pytest.approx(
-        tflops, rel=tolerance
-    )
+    assert flash_tflops("h100-80gb", seq, 128, causal=True, backward=False) == pytest.approx(tflops, rel=tolerance)
 
 
-@pytest.mark.parametrize(
-    ("seq", "tflops"), [(1024, 424), (2048, 501), (4096, 542), (8192, 559), (16384, 561)]
-)
+@pytest.mark.parametrize(("seq", "tflops"), [(1024, 424), (2048, 501), (4096, 542), (8192, 559), (16384, 561)])
 def test_h100_backward(seq, tflops):
     """FlashAttention-3, fig. 6, head width 128, no mask."""
     assert flash_tflops("h100-80gb", seq, 128, causal=False, backward=True) == pytest.approx(tflops, rel=0.15)

@@ -30,9 +30,9 @@ def test_shipped_fits_hold_out_of_sample():
 
 def test_names_are_known():
     """Names and files are both calibrations."""
-    assert list_calibrations() == ("spec-sheet", "kernels")
+    assert list_calibrations() == ("spec-sheet", "kernels", "training")
     assert read_calibration("spec-sheet") == Calibration.spec_sheet()
-    assert read_calibration("kernels") == shipped_calibration()
+    assert read_calibration("training") == shipped_calibration()
 
 
 def test_a_file_overrides_what_it_names(tmp_path):
