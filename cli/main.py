@@ -72,6 +72,7 @@ def meshwright_command(
 
 app.command()(questions.plan)
 app.command()(questions.evaluate)
+app.command()(questions.simulate)
 app.command()(questions.explain)
 app.command()(questions.compare)
 app.command("catalog")(catalog.catalog)

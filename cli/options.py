@@ -107,6 +107,10 @@ def asked(
     memory_margin: Annotated[
         float, typer.Option(metavar="SHARE", help="Share of device memory that plans leave free on top of that.")
     ] = 0.0,
+    schedules: Annotated[
+        str,
+        typer.Option(metavar="NAMES", help="Pipeline schedules: auto (those that the framework runs), all, or names."),
+    ] = "auto",
 ) -> Asked:
     """What a command line says that every question needs."""
     keywords: Question = {
@@ -120,6 +124,7 @@ def asked(
         "calibration": calibration,
         "max_oom_risk": max_oom_risk,
         "memory_margin": memory_margin,
+        "schedules": schedules,
     }
     return Asked(model, cluster, keywords)
 

@@ -10,7 +10,7 @@ MAX_BYTES = 256 * 2**20
 """Plan sets of thousands of plans stay far below this."""
 
 
-def read_plan(given: str) -> str | Mapping[str, object]:
+def read_plan(given: str, rank: int = 1) -> str | Mapping[str, object]:
     """The axes in a text; or those in the file that it names.
 
     Raises:
@@ -24,7 +24,7 @@ def read_plan(given: str) -> str | Mapping[str, object]:
     from meshwright.planner.evaluation import plan_from_json
 
     try:
-        return plan_from_json(_text(Path(given)))
+        return plan_from_json(_text(Path(given)), rank)
     except RecursionError:
         raise FileError(f"{given}: broken JSON: nested too deeply") from None
     except AxisError as error:

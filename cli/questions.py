@@ -21,6 +21,10 @@ def plan(
         str, typer.Option(metavar="NAME", help="What ranks plans: time, cost or energy a step.")
     ] = "time",
     top: Annotated[int, typer.Option(help="Plans to show.")] = 10,
+    uneven: Annotated[
+        bool, typer.Option("--uneven/--even", help="Divide layers explicitly where the framework can be told so.")
+    ] = True,
+    per_layer: Annotated[bool, typer.Option("--per-layer", help="Choose recomputation for each layer.")] = False,
     verbose: Verbose = False,
     json: Json = None,
 ) -> None:
@@ -38,7 +42,7 @@ def plan(
     with search_progress(sys.stderr) as progress:
         answer = mw.plan(
             asked.model, asked.cluster, fix=fix or (), limit=limit or (), objective=objective, top=top,
-            progress=progress, **asked.keywords,
+            uneven=uneven, per_layer=per_layer, progress=progress, **asked.keywords,
         )  # fmt: skip
     target.write(answer.to_json())
     if not target.is_stdout:
@@ -72,6 +76,36 @@ def evaluate(
         show(evaluation(answer, verbose=verbose))
     if answer.violations or not answer.plan.fits:
         raise typer.Exit(INFEASIBLE)
+
+
+@question
+def simulate(
+    asked: Asked,
+    plan: Annotated[
+        str | None,
+        typer.Option("--plan", "-p", metavar="AXES|FILE", help=f"{PLAN_HELP}  [default: the best plan]"),
+    ] = None,
+    rank: Annotated[int, typer.Option(help="Which plan of a plan set's file.")] = 1,
+    trace: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Write the timeline as a trace for Perfetto (ui.perfetto.dev).")
+    ] = None,
+    svg: Annotated[str | None, typer.Option(metavar="FILE", help="Write the timeline as a picture.")] = None,
+    json: Json = None,
+) -> None:
+    """Replay a plan's step: busy, waiting and memory of every stage."""
+    import meshwright as mw
+    from meshwright.cli.render.console import show
+    from meshwright.cli.render.simulation import simulation
+
+    target, traced, drawn = (JsonTarget.checked(name) for name in (json, trace, svg))
+    given = None if plan is None else read_plan(plan, rank)
+    answer = mw.simulate(asked.model, asked.cluster, plan=given, **asked.keywords)
+    target.write(answer.to_json())
+    for file, text in ((traced, answer.trace_json), (drawn, answer.svg)):
+        if file.name is not None:
+            file.write(text())
+    if not any(file.is_stdout for file in (target, traced, drawn)):
+        show(simulation(answer))
 
 
 @question

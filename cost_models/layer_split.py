@@ -1,6 +1,7 @@
 """Which layers lie on which virtual stage, written out."""
 
 from dataclasses import dataclass
+from itertools import groupby
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,5 +28,6 @@ class LayerSplit:
 
     @property
     def text(self) -> str:
-        """As plans write it: `20,20,20,20`."""
-        return ",".join(map(str, self.layers))
+        """As plans write it: `7,8x6,7` for 7, six times 8, and 7 layers."""
+        runs = [(layers, len(list(run))) for layers, run in groupby(self.layers)]
+        return ",".join(f"{layers}x{length}" if length > 1 else str(layers) for layers, length in runs)

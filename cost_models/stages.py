@@ -85,7 +85,7 @@ def chunk_kinds(architecture: Architecture, split: LayerSplit) -> NDArray[np.flo
     kinds, index = architecture.layer_kinds, np.array(architecture.layer_kind_index, dtype=np.int64)
     before = np.zeros((len(index) + 1, len(kinds)))
     before[np.arange(1, len(index) + 1), index] = 1.0
-    counts = np.diff(before.cumsum(axis=0)[np.cumsum((0, *split.layers))], axis=0)
+    counts: NDArray[np.float64] = np.diff(before.cumsum(axis=0)[np.cumsum((0, *split.layers))], axis=0)
     for layer in architecture.mtp_layers:
         counts[split.output, kinds.index(layer)] += 1
     return counts

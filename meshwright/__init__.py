@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from meshwright.cost_models.architecture import Architecture
     from meshwright.cost_models.cluster import Accelerator, Cluster, LinkLevel, MemoryTier
     from meshwright.cost_models.workload import Workload
-    from meshwright.planner.api import compare, evaluate, explain, plan
+    from meshwright.planner.api import compare, evaluate, explain, plan, simulate
     from meshwright.planner.clusters import read_cluster
     from meshwright.planner.models import read_model
     from meshwright.planner.results import (
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         PlanSet,
         json_schema,
     )
+    from meshwright.planner.simulation import Simulation
 
 __version__ = "0.1.0"
 
@@ -42,6 +43,7 @@ __all__ = [
     "Plan",
     "PlanAxes",
     "PlanSet",
+    "Simulation",
     "Workload",
     "compare",
     "errors",
@@ -51,6 +53,7 @@ __all__ = [
     "plan",
     "read_cluster",
     "read_model",
+    "simulate",
 ]
 
 _HOMES = {
@@ -65,6 +68,7 @@ _HOMES = {
     "Plan": "planner.results",
     "PlanAxes": "planner.results",
     "PlanSet": "planner.results",
+    "Simulation": "planner.simulation",
     "Workload": "cost_models.workload",
     "compare": "planner.api",
     "evaluate": "planner.api",
@@ -73,6 +77,7 @@ _HOMES = {
     "plan": "planner.api",
     "read_cluster": "planner.clusters",
     "read_model": "planner.models",
+    "simulate": "planner.api",
 }
 
 

@@ -12,8 +12,10 @@ from meshwright.planner.answer import answer
 from meshwright.planner.evaluation import PlanLike, compare_rows, evaluate_row, explain_row, plan_row
 from meshwright.planner.intake import Source, read_problems
 from meshwright.planner.problem import Problem, not_counts
+from meshwright.planner.refinement import Refinement
 from meshwright.planner.results import Comparison, Evaluation, Explanation, PlanSet
 from meshwright.planner.search import Progress
+from meshwright.planner.simulation import Simulation, simulate_row
 
 
 class Question(TypedDict, total=False):
@@ -32,6 +34,8 @@ class Question(TypedDict, total=False):
         calibration: None for the shipped one, `"spec-sheet"`, a file, or an object.
         max_oom_risk: Highest chance of running out of memory that a plan may have; 0.05 unless given.
         memory_margin: Share of device memory that no plan may use, on top of that.
+        schedules: Pipeline schedules: `"auto"` for those that the framework runs, `"all"`, or some by name, whether
+            or not a framework runs them.
     """
 
     global_batch: int | None
@@ -46,6 +50,7 @@ class Question(TypedDict, total=False):
     calibration: Calibration | Source | None
     max_oom_risk: float
     memory_margin: float
+    schedules: str | Sequence[str]
 
 
 def plan(
@@ -57,6 +62,8 @@ def plan(
     limit: Sequence[str] = (),
     objective: str = "time",
     top: int = 10,
+    uneven: bool = True,
+    per_layer: bool = False,
     progress: Progress | None = None,
     **question: Unpack[Question],
 ) -> PlanSet:
@@ -70,6 +77,8 @@ def plan(
         limit: Bounds on axes, as `["pp<=8"]`.
         objective: What ranks plans: `time`, `cost` or `energy` a step.
         top: How many plans are wanted.
+        uneven: Whether layers may be divided explicitly, where the framework can be told so.
+        per_layer: Whether each layer may have its own recomputation; costs about as much time again.
         progress: Called now and then with the number of tables looked at.
         **question: See `Question`.
 
@@ -79,7 +88,7 @@ def plan(
     if wrong := not_counts({"top": top}):
         raise AxisError(wrong)
     problems = read_problems(model, cluster, workload, fix=fix, limit=limit, objective=objective, **question)
-    return answer(problems, top, progress)
+    return answer(problems, top, progress, Refinement(uneven, per_layer))
 
 
 def evaluate(
@@ -104,6 +113,35 @@ def evaluate(
     """
     problem = _single(read_problems(model, cluster, workload, **question))
     return evaluate_row(*plan_row(problem, plan))
+
+
+def simulate(
+    model: Source | Architecture,
+    cluster: Source | Cluster,
+    workload: Workload | None = None,
+    *,
+    plan: PlanLike | None = None,
+    **question: Unpack[Question],
+) -> Simulation:
+    """One plan's whole step, simulated: every stage's time and memory, a trace and a picture.
+
+    Args:
+        model: As for `plan`.
+        cluster: As for `plan`; a file with one pool.
+        workload: As for `plan`.
+        plan: As for `evaluate`; by default the best one.
+        **question: See `Question`.
+
+    Raises:
+        InputError: Something given can't be used, or the plan makes no mesh of the devices.
+    """
+    problem = _single(read_problems(model, cluster, workload, **question))
+    if plan is None:
+        best = answer((problem,), 1)
+        if not best.plans:
+            raise AxisError("no plan fits, so there is none to simulate; give one with plan=")
+        plan = best.best
+    return simulate_row(*plan_row(problem, plan))
 
 
 def explain(

@@ -60,7 +60,8 @@ _COMPARISONS: Mapping[str, Callable[[Any, Any], Any]] = {
 }
 _TERM = re.compile(r"^\s*([A-Za-z_-]+)\s*(<=|>=|==|!=|<|>|=)\s*(\S+)\s*$")
 _COMMA = re.compile(r"\s*,\s*")
-_SPLIT = re.compile(rf"[\s,]{LAYERS}\s*=\s*(\d+(?:\s*,\s*\d+)*)")
+_RUN = re.compile(r"(\d{1,5})(?:x(\d{1,5}))?")
+_SPLIT = re.compile(rf"[\s,]{LAYERS}\s*=\s*([\dx]+(?:\s*,\s*[\dx]+)*)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,15 +259,15 @@ class PlanText:
 
 
 def parse_split(text: str) -> LayerSplit:
-    """A division of the layers from `20,20,20,20`: layers of every virtual stage, in the order of the layers.
+    """A division of the layers from `7,8x6,7`: layers of every virtual stage, in the order of the layers.
 
     Raises:
         AxisError: It isn't a list of counts.
     """
-    parts = [part.strip() for part in text.strip().strip("[]()").split(",")]
-    if not all(part.isdecimal() and len(part) < 6 for part in parts):  # noqa: PLR2004 - no model has 10^5 layers
-        raise AxisError(f"{LAYERS} is a list of the layers of every virtual stage, such as 7,8,8,7, but got {text!r}")
-    return LayerSplit(tuple(map(int, parts)))
+    runs = [_RUN.fullmatch(part.strip()) for part in text.strip().strip("[]()").split(",")]
+    if not all(runs):
+        raise AxisError(f"{LAYERS} is a list of the layers of every virtual stage, such as 7,8x6,7, but got {text!r}")
+    return LayerSplit(tuple(int(run[1]) for run in runs if run for _ in range(int(run[2] or 1))))
 
 
 def parse_plan(text: str) -> PlanText:

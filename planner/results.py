@@ -4,6 +4,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 
+from meshwright.cost_models.layer_split import LayerSplit
+
 Bytes = Annotated[float, Field(ge=0, description="bytes")]
 Seconds = Annotated[float, Field(ge=0, description="seconds")]
 
@@ -96,7 +98,7 @@ class LayerDivision(_Record):
     """Evidence for an explicit division of the layers."""
 
     even_step_time_s: Seconds | None = Field(
-        description="simulated step of the best plan on the same mesh with the framework's own division; null if none fits"
+        description="simulated step of the mesh's best plan with the framework's own division; null if none fits"
     )
     gain: float | None = Field(description="that step time over this plan's, minus 1")
     gap: NonNegativeFloat | None = Field(
@@ -148,7 +150,7 @@ class Plan(_Record):
         words = []
         for name, value in self.axes:
             if name == "layers":
-                words += [f"layers={','.join(map(str, value))}"] if value is not None else []
+                words += [f"layers={LayerSplit(value).text}"] if value is not None else []
                 continue
             shown = "+".join(value) or "none" if isinstance(value, tuple) else value
             words.append(f"{name}={'on' if shown is True else 'off' if shown is False else shown}")

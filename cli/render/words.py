@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from meshwright.cost_models.layer_split import LayerSplit
 from meshwright.planner.results import Plan, PlanAxes
 
 TERMS = {
@@ -78,6 +79,8 @@ def axes_in_brief(plan: Plan) -> str:
         words.append(f"shard_group={axes.shard_group}")
     if axes.schedule != ("interleaved" if axes.vpp > 1 else "1f1b"):
         words.append(f"schedule={axes.schedule}")
+    if axes.layers is not None:
+        words.append(f"layers={LayerSplit(axes.layers).text}")
     return " ".join([*words, *_recompute_words(axes)])
 
 

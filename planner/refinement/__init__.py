@@ -1,4 +1,4 @@
-"""What follows the enumeration: its survivors are simulated and ranked again, and get better divisions of their layers."""
+"""What follows the enumeration: survivors are simulated and ranked again, and their layers divided better."""
 
 from meshwright.planner.refinement.refine import Refinement, refine
 

@@ -116,7 +116,8 @@ def chain_costs(steps: PlanSteps, row: int) -> ChainCosts:
     model, shape = steps.model, int(steps.model.problems.shape[step.problem])
     share = float(step.repeated_share.mean())
     layers, ends = step.layer_passes, step.end_passes
-    layer_s = layers.forward_s * (1.0 + share) + layers.backward_input_s + layers.backward_weight_s + layers.recompute_s
+    back_s = layers.backward_input_s + layers.backward_weight_s + layers.recompute_s
+    layer_s: FloatArray = np.asarray(layers.forward_s * (1.0 + share) + back_s)
     kept = model.kept_by_kind[step.problem] * (1.0 - share) + float(model.memory.boundary[shape]) * share
     dense, expert = _bytes_per_parameter(steps, row)
     parameters = model.parameters
@@ -124,7 +125,7 @@ def chain_costs(steps: PlanSteps, row: int) -> ChainCosts:
     mtp = np.array([architecture.layer_kinds.index(layer) for layer in architecture.mtp_layers], np.int64)
     projections = 2.0 * architecture.hidden**2 * len(mtp)
     end_bytes = dense * np.array([parameters.embedding[shape], parameters.output[shape] + projections])
-    end_s = np.asarray(ends.forward_s + ends.backward_input_s + ends.backward_weight_s)
+    end_s: FloatArray = np.asarray(ends.forward_s + ends.backward_input_s + ends.backward_weight_s)
     end_s[1] += layer_s[mtp].sum()
     end_bytes[1] += states[mtp].sum()
     working = float(steps.costs.memory.working[row].max())

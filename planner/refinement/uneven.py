@@ -53,7 +53,7 @@ def uneven_plans(found: Found) -> list[Found]:
         return []
     winner = judged.origins[0]
     exact, gap = best_split(found.problem, steps, winner)
-    again = None if exact in (None, quick[winner]) else _judged(found, steps, {winner: exact})  # type: ignore[dict-item]
+    again = None if exact is None or exact == quick[winner] else _judged(found, steps, {winner: exact})
     if again is not None and again.step_time_s[0] < judged.step_time_s[0]:
         judged = again
     return [judged.found(found, gap)]

@@ -65,9 +65,7 @@ def width_rules(job: Job) -> list[Rule]:
 
 def _divides(name: str, fact: str, number: int, axis: str) -> Rule:
     """The model's `number` divides by an axis."""
-    return rule(
-        name, f"{fact} mod {axis} = 0", axis, lambda c: number % getattr(c, axis) == 0, **{fact: number}
-    )
+    return rule(name, f"{fact} mod {axis} = 0", axis, lambda c: number % getattr(c, axis) == 0, **{fact: number})
 
 
 def _kv_heads(heads: int, *, replicated: bool) -> Rule:
@@ -118,7 +116,7 @@ def _micro_batches(batch: int, c: Candidates) -> IntColumn:
 
 def _chunks_fit(c: Candidates) -> BoolColumn:
     in_v, interleaved = np.isin(c.schedule, V_SHAPED), c.schedule == Schedule.INTERLEAVED
-    return np.asarray(np.where(in_v, c.vpp == 2, (c.vpp > 1) == interleaved))  # noqa: PLR2004 - down and up again
+    return np.asarray(np.where(in_v, c.vpp == 2, (c.vpp > 1) == interleaved))
 
 
 def _own_split_rules(job: Job) -> list[Rule]:
@@ -173,9 +171,7 @@ def expert_rules(job: Job) -> list[Rule]:
             rule("dense-etp", "etp = tp for a dense model", "tp etp", lambda c: c.etp == c.tp),
         ]
     blocks = {kind.mlp for kind in arch.layer_kinds if isinstance(kind.mlp, MoeMlp)}
-    rules = [
-        _divides("experts", "experts", count, "ep") for count in sorted({mlp.num_experts for mlp in blocks})
-    ]
+    rules = [_divides("experts", "experts", count, "ep") for count in sorted({mlp.num_experts for mlp in blocks})]
     widths = sorted({mlp.expert_ffn_hidden for mlp in blocks})
     rules += [_divides("expert-ffn", "expert_ffn_hidden", width, "etp") for width in widths]
     rules += [
@@ -248,9 +244,7 @@ def recompute_rules(job: Job) -> list[Rule]:
 
 def _layer_count_fits(layers: int, c: Candidates) -> BoolColumn:
     full, per_stage = c.recompute == Recompute.FULL, -(-layers // np.maximum(c.pp, 1))
-    return np.where(
-        full, (c.recompute_layers >= 1) & (c.recompute_layers <= per_stage), c.recompute_layers == 0
-    )
+    return np.where(full, (c.recompute_layers >= 1) & (c.recompute_layers <= per_stage), c.recompute_layers == 0)
 
 
 def _useful_modules(job: Job) -> int:

@@ -1,0 +1,55 @@
+"""A simulated step: what every stage does with its time, and what it holds."""
+
+from rich.console import Console, ConsoleOptions, Group, RenderResult
+from rich.text import Text
+
+from meshwright.cli.render import numbers, words
+from meshwright.cli.render.bars import grid
+from meshwright.cli.render.parts import facts, heading, outcome
+from meshwright.planner.simulation import SimulatedStage, Simulation
+
+LEVELS = " ▁▂▃▄▅▆▇█"
+PLAIN_LEVELS = " .:-=+*#@"
+MOST_STAGES = 64
+
+
+def simulation(answer: Simulation) -> Group:
+    """Everything that a person should see of a simulation."""
+    plan = answer.plan
+    said = {"  axes": words.axes_in_brief(plan), "  timeline": numbers.seconds(answer.timeline_s)}
+    if abs(answer.not_on_timeline_s) > 1e-4 * plan.step_time_s:
+        said["  besides"] = f"{numbers.seconds(abs(answer.not_on_timeline_s))} that overlap and every step cost on top"
+    return Group(*heading("Simulated step", outcome(plan)), facts(said), *heading("Stages"), Stages(answer))
+
+
+class Stages:
+    """One line a stage."""
+
+    def __init__(self, answer: Simulation) -> None:
+        self.answer = answer
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Shares of the timeline, the peak, and memory over time where there is room for it."""
+        levels = LEVELS if console.encoding.startswith("utf") else PLAIN_LEVELS
+        shows_curve = options.max_width >= 100
+        table = grid("left", "left", "right", "right", "right", "right", "right", "right", "left")
+        curve = "memory over time" if shows_curve else ""
+        table.add_row(
+            "  stage", "layers", "busy", "bubble", "sends", "exchange", "optimizer", "peak GiB", curve, style="label"
+        )
+        for stage in self.answer.stages[:MOST_STAGES]:
+            table.add_row(*self._line(stage), Text(self._curve(stage, levels) if shows_curve else "", style="green"))
+        if (more := len(self.answer.stages) - MOST_STAGES) > 0:
+            table.add_row(f"  and {more} more")
+        yield table
+
+    def _line(self, stage: SimulatedStage) -> list[str]:
+        seconds = (
+            stage.busy_s, stage.bubble_s, stage.exposed_transfer_s, stage.exposed_data_parallel_s, stage.optimizer_s,
+        )  # fmt: skip
+        shares = [numbers.percent(value / self.answer.timeline_s) for value in seconds]
+        return [f"  {stage.stage}", str(sum(stage.layers)), *shares, numbers.gib(stage.peak_memory_bytes)]
+
+    def _curve(self, stage: SimulatedStage, levels: str) -> str:
+        full = max(self.answer.plan.memory_capacity_bytes, *stage.memory_bytes)
+        return "".join(levels[round(held / full * (len(levels) - 1))] for held in stage.memory_bytes)
