@@ -110,7 +110,7 @@ def explain_row(problem: Problem, row: Candidates | None, why_not: str | None) -
         row = found.candidates[:1]
     plan = evaluate_row(problem, row).plan
     reason = explain_why_not(problem, why_not, plan) if why_not else None
-    return Explanation(**asked([problem]), plan=plan, changes=changes(problem, row), why_not=reason)
+    return Explanation(**asked([problem]), plan=plan, changes=changes(problem, row, simulated=True), why_not=reason)
 
 
 def explain_why_not(problem: Problem, text: str, best: Plan) -> WhyNot:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from meshwright.cost_models.candidates import Candidates, Recompute, Schedule, Sharding
 from meshwright.cost_models.price import price
+from meshwright.cost_models.simulated_price import final_price
 from meshwright.planner.axes import AXES, axis_value, value_text
 from meshwright.planner.problem import Problem
 from meshwright.planner.results import Change
@@ -21,9 +22,7 @@ def neighbours(problem: Problem, plan: Candidates) -> list[tuple[str, Candidates
         (axis, value, single_plan(problem, _rederived(values, axis, value)))
         for axis, value in _single_changes(problem, values)
     ]
-    legal = obeys(
-        all_rules(problem.job, problem.constraints), Candidates.concatenate([row for _, _, row in found])
-    )
+    legal = obeys(all_rules(problem.job, problem.constraints), Candidates.concatenate([row for _, _, row in found]))
     return [
         (f"{axis}={value_text(axis, value)} instead of {value_text(axis, values[axis])}", row)
         for (axis, value, row), allowed in zip(found, legal, strict=True)
@@ -31,12 +30,13 @@ def neighbours(problem: Problem, plan: Candidates) -> list[tuple[str, Candidates
     ]
 
 
-def changes(problem: Problem, plan: Candidates) -> tuple[Change, ...]:
-    """The neighbours priced, fastest first."""
+def changes(problem: Problem, plan: Candidates, *, simulated: bool = False) -> tuple[Change, ...]:
+    """The neighbours priced, fastest first: in closed form, or as the simulation has the last word on them."""
     near = neighbours(problem, plan)
     if not near:
         return ()
-    costs = price(problem.job, Candidates.concatenate([plan, *(table for _, table in near)]))
+    pricing = final_price if simulated else price
+    costs = pricing(problem.job, Candidates.concatenate([plan, *(table for _, table in near)]))
     own = float(costs.step_time_s[0])
     priced = [
         Change(
