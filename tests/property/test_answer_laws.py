@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from strategies import plan_tables, problems, search_law
 
 import meshwright as mw
-from meshwright.cost_models.price import price
+from meshwright.cost_models.simulated_price import final_price
 from meshwright.errors import WorkloadError
 from meshwright.planner.axes import AXES, parse_plan, row_text
 from meshwright.planner.evaluation import plan_row
@@ -52,7 +52,7 @@ def test_plans_fit_obey_the_rules_and_come_fastest_first(problem: Problem) -> No
     for plan in (*answer.plans, *answer.pareto):
         assert plan.fits
         assert max(plan.peak_memory_bytes) <= problem.memory_limit_bytes
-        assert not violated(rules, plan_row(problem, plan))
+        assert not violated(rules, plan_row(problem, plan)[1])
         assert plan.runs_on
     times = [plan.step_time_s for plan in answer.plans]
     assert times == pytest.approx(sorted(times), rel=1e-4)  # plans that close count as equal, and memory decides
@@ -131,7 +131,7 @@ def test_a_neighbour_costs_what_the_explanation_says(problem: Problem, data: st.
     """The changes around a plan are other plans: each is priced as `evaluate` prices it."""
     plans = data.draw(plan_tables(problem, max_rows=1))
     told = mw.explain(**question(problem), plan=row_text(plans), why_not=row_text(plans))
-    assert told.plan.step_time_s == pytest.approx(float(price(problem.job, plans).step_time_s[0]))
+    assert told.plan.step_time_s == pytest.approx(float(final_price(problem.job, plans).step_time_s[0]))
     assert told.why_not is not None
     assert told.why_not.slower_by == pytest.approx(0.0)
     deltas = [change.delta_s for change in told.changes]
