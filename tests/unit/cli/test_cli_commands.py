@@ -10,7 +10,7 @@ import meshwright as mw
 JOB = ("llama-3-8b", "--cluster", "dgx-h100", "--gpus", "8", "--global-batch", "64", "--seq-len", "8192")
 COMMANDS = {
     "plan": ("plan", *JOB),
-    "evaluate": ("evaluate", *JOB, "--plan", "tp=2 dp=4"),
+    "evaluate": ("evaluate", *JOB, "--plan", "tp=4 dp=2"),
     "explain": ("explain", *JOB, "--why-not", "tp=4"),
     "compare": ("compare", *JOB, "--plan", "tp=2", "--plan", "tp=4"),
     "catalog": ("catalog", "accelerators"),
