@@ -49,8 +49,8 @@ class PeakMemoryError:
         spread: Scale s of log(needed / predicted): half of the runs lie within a factor of 3^±s of it.
     """
 
-    median: float = 0.94
-    spread: float = 0.155
+    median: float = 0.987
+    spread: float = 0.067
 
 
 def step_time_interval_s(

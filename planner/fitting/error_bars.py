@@ -19,6 +19,9 @@ TAIL = (1.0 - INTERVAL) / 2.0
 LEAST_WIDTH = 0.01
 """No interval is narrower than ±1 %: repeats of one run differ by as much."""
 MIN_SOURCES = 4
+PRETRAIN = "pretrain"
+UNSTATED = "method not stated"
+"""Notes with these words doubt how the memory was measured."""
 LEAST_SPREAD = 0.005
 OUTLIERS = 0.1
 """Share of published peaks that don't belong to the plan they are printed beside, such as 8-bit optimizers that no
@@ -78,10 +81,12 @@ def peak_memory_error_of(runs: Sequence[Run], calibration: Calibration) -> PeakM
     """Spread of needed over predicted peak memory, each source weighing alike; None with too few sources.
 
     Allocated bytes are what a run needs. What an allocator reserves, or a device reports, is no less: some of it
-    could be given back. A run that ran out of memory needed no less than the capacity.
+    could be given back. A run that ran out of memory needed no less than the capacity. Only pre-training counts:
+    fine-tuning scripts change memory in ways that no column of a table tells (8-bit optimizers, chunked losses).
     """
-    known = [run for run in runs if run.has_scorable_memory or _ran_out(run)]
-    peaks = [prediction.peak_memory_gib for prediction in predict_runs(known, calibration)]
+    training = [run for run in runs if (run.task or PRETRAIN) == PRETRAIN]
+    known = [run for run in training if run.has_scorable_memory or _ran_out(run)]
+    peaks = [prediction.peak_memory_gib for prediction in predict_runs(known, calibration, cached=0.0)]
     pairs = [(run, peak) for run, peak in zip(known, peaks, strict=True) if peak]
     sources = [run.source for run, _ in pairs]
     if len(set(sources)) < MIN_SOURCES:
@@ -96,7 +101,8 @@ def _meaning(run: Run) -> Meaning:
     """What a run's memory says about what it needs."""
     if not run.has_scorable_memory:
         return Meaning.AT_LEAST
-    return Meaning.EXACT if "allocated" in run.mem_basis else Meaning.AT_MOST
+    is_exact = "allocated" in run.mem_basis and UNSTATED not in run.note
+    return Meaning.EXACT if is_exact else Meaning.AT_MOST
 
 
 def _ran_out(run: Run) -> bool:

@@ -17,6 +17,11 @@ from meshwright.planner.runs.run import Run
 GIB = 2.0**30
 
 
+CACHED = 0.09
+"""Free blocks that a caching allocator still holds at the peak, over allocated bytes: more than a run needs. Fitted:
+the median of published peaks that `nvidia-smi` or the allocator reports (`datasets/runs`)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Prediction:
     """Prediction for one run.
@@ -44,40 +49,44 @@ class _Task:
     reason: str
 
 
-def predict_runs(runs: Sequence[Run], calibration: Calibration) -> tuple[Prediction, ...]:
-    """Prices every run, those of one job together; a run that can't be priced gets the reason."""
+def predict_runs(runs: Sequence[Run], calibration: Calibration, *, cached: float = CACHED) -> tuple[Prediction, ...]:
+    """Prices every run, those of one job together; a run that can't be priced gets the reason.
+
+    Args:
+        runs: What was measured.
+        calibration: Rates to predict with.
+        cached: Free blocks that reserved memory holds beside what a run needs, over allocated bytes.
+    """
     predictions: list[Prediction | None] = [None] * len(runs)
     jobs: dict[tuple[object, ...], tuple[Job, list[_Task]]] = {}
     for index, run in enumerate(runs):
         try:
             job, reason = run_job(run, calibration)
-            plan = run_plan(
-                run, job.framework, job.cluster.filled_levels[0].extent if job.cluster.levels else 1
-            )
+            plan = run_plan(run, job.framework, job.cluster.filled_levels[0].extent if job.cluster.levels else 1)
         except MeshwrightError as error:
             predictions[index] = Prediction(run.run_id, reason=str(error))
             continue
         key = (job.architecture, job.cluster.name, job.cluster.num_devices, job.cluster.devices_per_node,
-               job.workload, job.framework.name)  # fmt: skip
+               job.workload, job.framework)  # fmt: skip
         jobs.setdefault(key, (job, []))[1].append(_Task(index, run, plan, reason))
     for job, tasks in jobs.values():
-        for task, prediction in zip(tasks, _priced(job, tasks), strict=True):
+        for task, prediction in zip(tasks, _priced(job, tasks, cached), strict=True):
             predictions[task.index] = prediction
     return tuple(prediction for prediction in predictions if prediction is not None)
 
 
-def _priced(job: Job, tasks: Sequence[_Task]) -> Iterable[Prediction]:
+def _priced(job: Job, tasks: Sequence[_Task], cached: float) -> Iterable[Prediction]:
     try:
         costs = price(job, plan_table([task.plan for task in tasks]))
     except MeshwrightError as error:
         return [Prediction(task.run.run_id, reason=str(error)) for task in tasks]
-    return [_prediction(costs, row, task) for row, task in enumerate(tasks)]
+    return [_prediction(costs, row, task, cached) for row, task in enumerate(tasks)]
 
 
-def _prediction(costs: Costs, row: int, task: _Task) -> Prediction:
+def _prediction(costs: Costs, row: int, task: _Task, cached: float) -> Prediction:
     run = task.run
-    offloads = run.offload not in ("", "none")
-    memory = None if offloads else float(peak_on_basis(costs, run.mem_basis)[row]) / GIB
+    offloads = run.offload not in ("", "none") and "optim" not in run.offload
+    memory = None if offloads else float(peak_on_basis(costs, run.mem_basis, cached)[row]) / GIB
     reason = task.reason or ("memory: offloading isn't priced" if offloads else "")
     if task.reason:
         return Prediction(run.run_id, peak_memory_gib=memory, reason=reason)
@@ -85,15 +94,16 @@ def _prediction(costs: Costs, row: int, task: _Task) -> Prediction:
     return Prediction(run.run_id, float(costs.step_time_s[row]), memory, reason, terms)
 
 
-def peak_on_basis(costs: Costs, basis: str) -> FloatColumn:
+def peak_on_basis(costs: Costs, basis: str, cached: float = CACHED) -> FloatColumn:
     """Peak bytes of the fullest device as a source measured it.
 
     `nvidia-smi` sees the context and what the allocator reserves; `reserved` and unknown ways of measuring
     count what the allocator reserves; the others what it has handed out.
     """
     memory = costs.memory
+    reserved = memory.allocated + memory.fragmentation + cached * memory.allocated * (memory.fragmentation > 0)
     if basis in ("", "nvidia-smi"):
-        return costs.peak_memory_bytes
+        return np.asarray((reserved + memory.context).max(axis=1))
     if basis in ("reserved", "unknown-basis"):
-        return np.asarray((memory.allocated + memory.fragmentation).max(axis=1))
+        return np.asarray(reserved.max(axis=1))
     return costs.allocated_bytes
