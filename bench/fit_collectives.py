@@ -49,9 +49,7 @@ def node(level: LinkLevel, *outer: LinkLevel) -> Cluster:
     return Cluster("node", device, 64, level.extent, (level, *outer))
 
 
-def collective_times(
-    clusters: Mapping[str, Cluster], rates: CollectiveRates, rows: pd.DataFrame
-) -> FloatColumn:
+def collective_times(clusters: Mapping[str, Cluster], rates: CollectiveRates, rows: pd.DataFrame) -> FloatColumn:
     """Predictions of rows of several systems and operations."""
     time_s = np.empty(len(rows))
     for (system, operation), part in rows.groupby(["system", "operation"]):
@@ -172,8 +170,4 @@ def fit_collectives(tables: Path) -> tuple[dict[str, CollectiveRates], list[Resi
 def median_parameters(rates: Sequence[CollectiveRates]) -> Parameters:
     """Field by field, without the mappings."""
     rows = [asdict(r) for r in rates]
-    return {
-        name: float(np.median([row[name] for row in rows]))
-        for name, x in rows[0].items()
-        if isinstance(x, float)
-    }
+    return {name: float(np.median([row[name] for row in rows])) for name, x in rows[0].items() if isinstance(x, float)}

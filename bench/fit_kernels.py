@@ -133,9 +133,7 @@ def fit_low_precision(tables: Path, key: str, kind: Kind, precision: str, rates:
     return fit(f"gemm {precision}", key, rows, ["n", "k"], predict, start)
 
 
-def fit_attention(
-    tables: Path, key: str, kind: Kind, rates: KernelRates
-) -> tuple[KernelRates, list[Residual]]:
+def fit_attention(tables: Path, key: str, kind: Kind, rates: KernelRates) -> tuple[KernelRates, list[Residual]]:
     """Fits the forward rate and the ramp of fused attention; what a serving engine adds a call is dropped."""
     rates = replace(rates, softmax_width=kind.softmax_width)
     if not kind.attention_kernels:
@@ -220,8 +218,7 @@ def rounded(value: object) -> object:
 PROVENANCE = {
     "aiconfigurator": "NVIDIA AIConfigurator performance database, aiconfigurator-core 0.12.0 (Apache-2.0):"
     " GEMM, context attention, NCCL on one node",
-    "apex_plus": "Microsoft apex_plus profiles, commit 8769096 (MIT): V100 PCIe GEMM; collectives on 1 to 4"
-    " nodes",
+    "apex_plus": "Microsoft apex_plus profiles, commit 8769096 (MIT): V100 PCIe GEMM; collectives on 1 to 4 nodes",
     "infiniband": "NVIDIA/nccl-tests issue 290: NDR at 400 Gb/s should give 46 to 48 GB/s a port",
     "attention backward": "No table measures it. 0.83 of the forward rate follows from published figures:"
     " FlashAttention-2 on A100 (arXiv:2307.08691, §4.1: 73 % of peak forward, 63 % backward),"

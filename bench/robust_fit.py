@@ -53,9 +53,7 @@ def fit(
     return Fit(found, residual(subject, kind, rows, held, predict(found, rows)))
 
 
-def residual(
-    subject: str, kind: str, rows: pd.DataFrame, held: pd.Series, predicted: FloatColumn
-) -> Residual:
+def residual(subject: str, kind: str, rows: pd.DataFrame, held: pd.Series, predicted: FloatColumn) -> Residual:
     """Median and 90th percentile of the relative error, as exp|log ratio| - 1."""
     error = np.log(predicted / rows.time_s.to_numpy())
     inside, outside = error[~held.to_numpy()], error[held.to_numpy()]
@@ -82,7 +80,5 @@ def print_residuals(residuals: Sequence[Residual]) -> None:
     print(f"{'subject':36} {'device':18} {head}")
     for r in residuals:
         fitted = f"{r.fitted_rows:7d}  {r.fitted_median:7.1%}  {r.fitted_p90:7.1%}"
-        held = (
-            f"{r.held_out_rows:7d}  {r.held_out_median:7.1%}  {r.held_out_p90:7.1%}  {r.held_out_bias:+7.1%}"
-        )
+        held = f"{r.held_out_rows:7d}  {r.held_out_median:7.1%}  {r.held_out_p90:7.1%}  {r.held_out_bias:+7.1%}"
         print(f"{r.subject:36} {r.device:18} {fitted}  {held}")

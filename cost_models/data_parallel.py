@@ -109,7 +109,8 @@ def once_a_step(
     job: Job, candidates: Candidates, work: StageWork, exchange: Exchange, micro_batches: IntColumn
 ) -> DataParallelTime:
     """Unsharded, ZeRO-1 and ZeRO-2: gradients reduce beside the last backward pass (with ZeRO-2 beside every one),
-    parameters gather beside the first forward pass (Megatron-core's distributed optimizer with overlap)."""
+    parameters gather beside the first forward pass (Megatron-core's distributed optimizer with overlap).
+    """
     profile = job.framework
     sharded = candidates.sharding >= Sharding.ZERO1
     reductions = np.where(candidates.sharding == Sharding.ZERO2, micro_batches, 1)
@@ -121,9 +122,7 @@ def once_a_step(
     return DataParallelTime(exposed, reductions * gradients + parameters - exposed)
 
 
-def each_micro_batch(
-    job: Job, work: StageWork, exchange: Exchange, micro_batches: IntColumn
-) -> DataParallelTime:
+def each_micro_batch(job: Job, work: StageWork, exchange: Exchange, micro_batches: IntColumn) -> DataParallelTime:
     """ZeRO-3 and HSDP: every micro-batch gathers twice; gradients scatter after each or after the last one.
 
     HSDP's reduction across replicas follows every scatter (PyTorch FSDP, arXiv:2304.11277, §3.2).
@@ -132,9 +131,7 @@ def each_micro_batch(
     reduce = exchange.scatter_s + exchange.reduce_s
     reductions = micro_batches if profile.fsdp_reduce_each_micro_batch else np.ones_like(micro_batches)
     gather_exposed = beside(exchange.gather_s, work.forward_s, work.num_layers, overlap=profile.overlap_fsdp)
-    with_reduce = beside(
-        exchange.gather_s + reduce, work.backward_s, work.num_layers, overlap=profile.overlap_fsdp
-    )
+    with_reduce = beside(exchange.gather_s + reduce, work.backward_s, work.num_layers, overlap=profile.overlap_fsdp)
     without = beside(exchange.gather_s, work.backward_s, work.num_layers, overlap=profile.overlap_fsdp)
     exposed = micro_batches * gather_exposed + reductions * with_reduce + (micro_batches - reductions) * without
     total = 2 * micro_batches * exchange.gather_s + reductions * reduce

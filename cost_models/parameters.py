@@ -153,9 +153,7 @@ def mtp_parameters(architecture: Architecture) -> ParameterCount:
 def total_parameters(architecture: Architecture, *, with_mtp: bool = False) -> int:
     """All parameters, as model cards count them (multi-token-prediction modules only if asked)."""
     counts = Counter(architecture.layers)
-    layers = sum(
-        count * layer_parameters(layer, architecture.hidden).total for layer, count in counts.items()
-    )
+    layers = sum(count * layer_parameters(layer, architecture.hidden).total for layer, count in counts.items())
     mtp = mtp_parameters(architecture).total if with_mtp else 0
     return embedding_parameters(architecture) + layers + output_parameters(architecture) + mtp
 

@@ -58,9 +58,7 @@ def distinct_rows(*columns: IntColumn) -> tuple[IntColumn, IntColumn]:
 def distinct_shapes(job: Job, candidates: Candidates) -> tuple[Shapes, IntColumn]:
     """The distinct shapes of a table, and each row's index into them."""
     c = candidates
-    first, index = distinct_rows(
-        c.micro_batch, c.tp, c.cp, c.ep, c.etp, c.sequence_parallel.astype(np.int64)
-    )
+    first, index = distinct_rows(c.micro_batch, c.tp, c.cp, c.ep, c.etp, c.sequence_parallel.astype(np.int64))
     row = c[first]
     tokens = row.micro_batch * (job.workload.seq_len / row.cp)
     shapes = Shapes(

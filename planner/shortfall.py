@@ -30,9 +30,7 @@ def shortfall(found: Sequence[Found]) -> Shortfall:
     result = min(placed, key=_least_bytes)
     if result.costs is None:
         raise WorkloadError(_no_plan(found))
-    nearest = to_plan(
-        PricedRow(result.problem, result.candidates, result.costs, 0, result.balanced_s), rank=1
-    )
+    nearest = to_plan(PricedRow(result.problem, result.candidates, result.costs, 0, result.balanced_s), rank=1)
     overflow = _least_bytes(result) - result.problem.memory_limit_bytes
     fullest = max(nearest.stages, key=lambda stage: stage.peak_memory_bytes)
     shares = sorted(fullest.memory, key=lambda item: -item[1])[:3]
@@ -65,9 +63,7 @@ def _no_plan(found: Sequence[Found]) -> str:
 
 
 def _remedies(problem: Problem) -> tuple[Remedy, ...]:
-    return tuple(
-        remedy for remedy in (_tried(change, other) for change, other in _changes(problem)) if remedy
-    )
+    return tuple(remedy for remedy in (_tried(change, other) for change, other in _changes(problem)) if remedy)
 
 
 def _tried(change: str, problem: Problem | None) -> Remedy | None:

@@ -118,9 +118,7 @@ def in_network(rates: CollectiveRates, shares: Sequence[LevelShare]) -> Algorith
             paces.append(_tree_share(share) / (share.below * bandwidth))
             hops.append(2.0 * np.log2(share.branching))
     latency = _latency(shares, hops)
-    return Algorithm(
-        _slowest(shares, paces), np.sum(hops, axis=0), np.full_like(latency, np.inf), latency * SIMPLE_HOP
-    )
+    return Algorithm(_slowest(shares, paces), np.sum(hops, axis=0), np.full_like(latency, np.inf), latency * SIMPLE_HOP)
 
 
 def pairwise(rates: CollectiveRates, shares: Sequence[LevelShare], size: IntColumn) -> Algorithm:

@@ -88,9 +88,7 @@ def _flash_time_s(
     flop_per_score = 2.0 * np.hypot(products, passes * rates.softmax_width)
     flops = rates.attention_flops(accelerator, precision, backward=backward)
     needed = shape.seq_kv * shape.score_fraction
-    scanned = needed + np.where(
-        shape.score_fraction < 1.0, np.minimum(QUERY_TILE / 2, shape.seq_kv - needed), 0.0
-    )
+    scanned = needed + np.where(shape.score_fraction < 1.0, np.minimum(QUERY_TILE / 2, shape.seq_kv - needed), 0.0)
     tiles = shape.batch * shape.num_heads * np.ceil(shape.seq_q / QUERY_TILE)
     all_tiles_s = tiles * QUERY_TILE * (scanned + rates.attention_ramp) * flop_per_score / flops
     longest = np.minimum(shape.seq_kv, 2.0 * needed) + rates.attention_ramp
@@ -122,7 +120,5 @@ def _unfused_time_s(
     else:
         products_s = gemm(s.seq_q, s.seq_kv, s.qk_dim) + gemm(s.seq_q, s.v_dim, s.seq_kv)
     score_bytes = (5.0 if backward else 4.0) * OPERAND_BYTES[precision] + 1.0
-    passes_s = streaming_time_s(
-        accelerator, rates, matrices * s.seq_q * s.seq_kv * score_bytes, num_kernels=2
-    )
+    passes_s = streaming_time_s(accelerator, rates, matrices * s.seq_q * s.seq_kv * score_bytes, num_kernels=2)
     return products_s + passes_s

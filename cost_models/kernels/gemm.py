@@ -59,9 +59,7 @@ def gemm_time_s(
         for split in SPLITS:
             rounds = _whole_waves(tiles * split, accelerator.num_cores)
             partial_sums_s = groups * m * n * (4.0 * split if split > 1 else 0.0) / bandwidth
-            np.minimum(
-                compute_s, rounds * flop_per_k * (k / split + ramp) / flops + partial_sums_s, out=compute_s
-            )
+            np.minimum(compute_s, rounds * flop_per_k * (k / split + ramp) / flops + partial_sums_s, out=compute_s)
     num_bytes = groups * ((m * k + k * n) * operand_bytes + m * n * result_bytes)
     return roofline_s(compute_s, num_bytes / bandwidth) + rates.launch_s
 

@@ -68,8 +68,7 @@ def list_accelerators() -> tuple[AcceleratorEntry, ...]:
 def list_clusters() -> tuple[ClusterEntry, ...]:
     """All clusters of the catalog, by name, each at the size of its file."""
     return tuple(
-        ClusterEntry(_read("clusters", name)["title"], catalog_cluster(name))
-        for name in _names("clusters").values()
+        ClusterEntry(_read("clusters", name)["title"], catalog_cluster(name)) for name in _names("clusters").values()
     )
 
 

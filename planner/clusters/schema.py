@@ -158,10 +158,7 @@ def problems_in(file: Any) -> list[str]:
     try:
         ClusterDescription.model_validate(file)
     except ValidationError as error:
-        return [
-            _said(problem["loc"], problem["type"], problem["msg"], problem["input"])
-            for problem in error.errors()
-        ]
+        return [_said(problem["loc"], problem["type"], problem["msg"], problem["input"]) for problem in error.errors()]
     return []
 
 

@@ -51,9 +51,7 @@ def bottleneck(graph: "Graph[str]", a: str, b: str) -> float:
         path = shortest_path(subgraph_view(graph, filter_node=may_cross), a, b)
     except (NetworkXNoPath, NodeNotFound):
         raise ClusterError(f"no link joins {a!r} and {b!r}") from None
-    return min(
-        (float(graph.edges[edge]["bandwidth_bytes_per_s"]) for edge in itertools.pairwise(path)), default=0.0
-    )
+    return min((float(graph.edges[edge]["bandwidth_bytes_per_s"]) for edge in itertools.pairwise(path)), default=0.0)
 
 
 def _join_to_switches(graph: "Graph[str]", vertex: str, first: int, levels: list[LinkLevel]) -> None:

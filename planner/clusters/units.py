@@ -10,9 +10,7 @@ from decimal import Decimal
 _DECIMAL = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "P": 10**15}
 _BINARY = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
 _BYTES = {f"{prefix}B": Decimal(factor) for prefix, factor in (_DECIMAL | _BINARY).items()}
-_BITS_PER_S = {
-    f"{prefix}{bits}": Decimal(factor) / 8 for prefix, factor in _DECIMAL.items() for bits in ("b/s", "bps")
-}
+_BITS_PER_S = {f"{prefix}{bits}": Decimal(factor) / 8 for prefix, factor in _DECIMAL.items() for bits in ("b/s", "bps")}
 _ONE = Decimal(1)
 
 UNITS: dict[str, dict[str, Decimal]] = {

@@ -103,9 +103,7 @@ def read_attention(
     )
 
 
-def read_mlp(
-    config: Config, *, gated: bool = True, bias: bool = False, times_hidden: int | None = None
-) -> DenseMlp:
+def read_mlp(config: Config, *, gated: bool = True, bias: bool = False, times_hidden: int | None = None) -> DenseMlp:
     """A dense feed-forward block; `times_hidden` is its width over the hidden width where no key gives it."""
     default = times_hidden * hidden_size(config) if times_hidden else None
     return DenseMlp(config.size(*FFN, default=default), gated=gated, bias=bias)
@@ -137,9 +135,7 @@ def read_moe(
     )
 
 
-def windowed(
-    config: Config, attention: Attention, *, full_every: int = 0, default: bool = True
-) -> list[Mixer]:
+def windowed(config: Config, attention: Attention, *, full_every: int = 0, default: bool = True) -> list[Mixer]:
     """The attention of every layer, some of them with a sliding window or in chunks.
 
     Args:

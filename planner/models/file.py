@@ -46,9 +46,7 @@ def _parse_yaml(text: str, where: str) -> Any:
 
 def _problems(error: ValidationError) -> Iterator[str]:
     for problem in error.errors(include_url=False):
-        path = "".join(
-            f"[{step}]" if isinstance(step, int) else f".{step}" for step in problem["loc"]
-        ).lstrip(".")
+        path = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in problem["loc"]).lstrip(".")
         if problem["type"] == "missing":
             yield f"{path} is missing"
         elif problem["type"] == "extra_forbidden":

@@ -172,9 +172,7 @@ class ModelFile(_Part):
         for attention in (group.attention for group in self.layers + self.mtp_layers):
             if attention and not attention.head_dim and self.hidden % attention.num_heads:
                 values = f"hidden={self.hidden}, num_heads={attention.num_heads}"
-                raise ValueError(
-                    f"`hidden % num_heads == 0` must hold where head_dim isn't given, but got ({values})"
-                )
+                raise ValueError(f"`hidden % num_heads == 0` must hold where head_dim isn't given, but got ({values})")
         return self
 
     def built(self, name: str) -> Architecture:
@@ -191,7 +189,5 @@ class ModelFile(_Part):
             embedding_norm_params=scales * self.hidden * self.embedding_norm,
             final_norm_params=scales * self.hidden * self.final_norm,
             lm_head_bias=self.lm_head_bias,
-            mtp_layers=tuple(
-                layer for group in self.mtp_layers for layer in group.built(self.hidden, scales)
-            ),
+            mtp_layers=tuple(layer for group in self.mtp_layers for layer in group.built(self.hidden, scales)),
         )

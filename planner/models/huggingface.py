@@ -38,9 +38,7 @@ def _text_keys(keys: Mapping[str, object]) -> Mapping[str, object]:
     section = next((keys[name] for name in TEXT_SECTIONS if isinstance(keys.get(name), Mapping)), None)
     if not isinstance(section, Mapping):
         return keys
-    outer = {
-        name: keys[name] for name in ("model_type", "architectures", "tie_word_embeddings") if name in keys
-    }
+    outer = {name: keys[name] for name in ("model_type", "architectures", "tie_word_embeddings") if name in keys}
     return {**outer, **section}
 
 
@@ -68,9 +66,7 @@ def _unknown(model_type: object, classes: list[str], where: str) -> str:
 
     way_on = "or describe the layers by hand in a YAML file (docs/reference/model-file.md)"
     if not isinstance(model_type, str):
-        return (
-            f"{where}: model_type is missing, so the meaning of the other keys is unknown: add it, {way_on}"
-        )
+        return f"{where}: model_type is missing, so the meaning of the other keys is unknown: add it, {way_on}"
     near = get_close_matches(model_type, READERS, n=3, cutoff=0.3) or sorted(READERS)
     return (
         f"{where}: Meshwright has no reader for model_type {short(model_type)}"

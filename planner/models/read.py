@@ -40,9 +40,7 @@ def read_model(source: str | os.PathLike[str] | Architecture) -> Architecture:
     if isinstance(source, str) and (name := find_model(source)):
         return catalog_model(name)
     if not isinstance(source, str) or _looks_like_path(source):
-        raise FileError(
-            f"{text}: no such file or folder, and no model of the catalog is called that{_hint(text)}"
-        )
+        raise FileError(f"{text}: no such file or folder, and no model of the catalog is called that{_hint(text)}")
     raise ModelError(f"no model is called {text[:200]!r}{_hint(text)}; a config.json's path works too")
 
 
@@ -52,9 +50,7 @@ def _looks_like_path(source: str) -> bool:
 
 def _hint(name: str) -> str:
     near = near_models(name[:200])
-    return (
-        f": did you mean {' or '.join(near)}?" if near else "."
-    ) + " `meshwright catalog models` lists them all"
+    return (f": did you mean {' or '.join(near)}?" if near else ".") + " `meshwright catalog models` lists them all"
 
 
 def _read_path(path: Path) -> Architecture:
@@ -75,9 +71,7 @@ def _read_text(file: Path, most_bytes: int) -> str:
             raise FileError(f"{file} is neither a regular file nor a folder that holds a config.json")
         if status.st_size > most_bytes:
             size, most = status.st_size / 2**20, most_bytes // 2**20
-            raise FileError(
-                f"{file} has {size:,.0f} MiB, but the description of a model has at most {most} MiB"
-            )
+            raise FileError(f"{file} has {size:,.0f} MiB, but the description of a model has at most {most} MiB")
         return file.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise FileError(f"{file} isn't text in UTF-8: {error.reason} at byte {error.start}") from error
@@ -89,8 +83,6 @@ def _parse_json(text: str, where: str) -> object:
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:
-        raise FileError(
-            f"{where}: broken JSON at line {error.lineno}, column {error.colno}: {error.msg}"
-        ) from error
+        raise FileError(f"{where}: broken JSON at line {error.lineno}, column {error.colno}: {error.msg}") from error
     except (ValueError, RecursionError) as error:
         raise FileError(f"{where}: broken JSON: {error}") from error

@@ -34,9 +34,7 @@ class Rule:
         return f"{self.equation} must hold, but got {shown}"
 
 
-def rule(
-    name: str, equation: str, axes: str, holds: Callable[[Candidates], BoolColumn], **facts: object
-) -> Rule:
+def rule(name: str, equation: str, axes: str, holds: Callable[[Candidates], BoolColumn], **facts: object) -> Rule:
     """A rule over blank-separated `axes`."""
     return Rule(name, equation, frozenset(axes.split()), holds, tuple(facts.items()))
 

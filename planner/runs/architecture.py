@@ -65,9 +65,7 @@ def _norm_params(run: Run, *, gated: bool) -> int:
 
 
 def _layer(run: Run, index: int, *, gated: bool) -> Layer:
-    return _cached_layer(
-        _mixer(run, index), _mlp(run, index, gated=gated), 2 * _norm_params(run, gated=gated)
-    )
+    return _cached_layer(_mixer(run, index), _mlp(run, index, gated=gated), 2 * _norm_params(run, gated=gated))
 
 
 @lru_cache(maxsize=4096)

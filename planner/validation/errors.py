@@ -74,16 +74,13 @@ def error_statistics(measured: Sequence[float], predicted: Sequence[float | None
     )
 
 
-def errors_by(
-    rows: Iterable[tuple[Run, float, float | None]], key: Callable[[Run], str]
-) -> dict[str, ErrorStatistics]:
+def errors_by(rows: Iterable[tuple[Run, float, float | None]], key: Callable[[Run], str]) -> dict[str, ErrorStatistics]:
     """Statistics of (run, measured, predicted) rows by a key of the run, keys sorted."""
     groups: dict[str, list[tuple[float, float | None]]] = defaultdict(list)
     for run, measured, predicted in rows:
         groups[key(run)].append((measured, predicted))
     return {
-        name: error_statistics([m for m, _ in group], [p for _, p in group])
-        for name, group in sorted(groups.items())
+        name: error_statistics([m for m, _ in group], [p for _, p in group]) for name, group in sorted(groups.items())
     }
 
 

@@ -54,9 +54,7 @@ def fit_scores(rows: Iterable[tuple[Run, float | None]]) -> tuple[FitScore, FitS
     A source that has ever reported a failure without saying why may have crashed for another reason, so its
     false-fit rate is an upper bound.
     """
-    known = [
-        (run, memory) for run, memory in rows if memory is not None and run.accelerator in capacities_gib()
-    ]
+    known = [(run, memory) for run, memory in rows if memory is not None and run.accelerator in capacities_gib()]
     unspecified = {run.source for run, _ in known if run.failed and not run.oom}
     confirmed = [row for row in known if row[0].source not in unspecified]
     return _fit_score(confirmed), _fit_score([row for row in known if row[0].source in unspecified])

@@ -73,9 +73,7 @@ def rank_groups(rows: Iterable[tuple[Run, float, float | None]]) -> tuple[RankGr
             sources[run.rank_group] = run.source
             groups[run.rank_group].setdefault(run.plan, []).append((measured, predicted))
     return tuple(
-        _scored(name, sources[name], list(plans.values()))
-        for name, plans in groups.items()
-        if len(plans) >= MIN_PLANS
+        _scored(name, sources[name], list(plans.values())) for name, plans in groups.items() if len(plans) >= MIN_PLANS
     )
 
 

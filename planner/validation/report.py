@@ -90,18 +90,12 @@ def validate(runs_path: str | Path | None = None, calibration: Calibration | Non
     return score_predictions(runs, predict_runs(runs, calibration), calibration.name)
 
 
-def score_predictions(
-    runs: Sequence[Run], predictions: Sequence[Prediction], calibration: str
-) -> ValidationReport:
+def score_predictions(runs: Sequence[Run], predictions: Sequence[Prediction], calibration: str) -> ValidationReport:
     """Scores predictions that are in the order of `runs`."""
     pairs = list(zip(runs, predictions, strict=True))
-    times = [
-        (run, run.step_time_s or 0.0, guess.step_time_s) for run, guess in pairs if run.has_scorable_time
-    ]
+    times = [(run, run.step_time_s or 0.0, guess.step_time_s) for run, guess in pairs if run.has_scorable_time]
     memories = [
-        (run, run.peak_mem_gib or 0.0, guess.peak_memory_gib)
-        for run, guess in pairs
-        if run.has_scorable_memory
+        (run, run.peak_mem_gib or 0.0, guess.peak_memory_gib) for run, guess in pairs if run.has_scorable_memory
     ]
     time = {name: errors_by(times, key) for name, key in KEYS.items()}
     memory = errors_by(memories, KEYS["source"])

@@ -67,9 +67,7 @@ def main() -> None:
     known = {name: number for name, number in counts.items() if number is not None}
     counted_by = f"Hugging Face Transformers {transformers.__version__} on torch's meta device"
     small = [{"config": keys, "parameters": count(keys)} for keys in SMALL]
-    OUTPUT.write_text(
-        json.dumps({"counted_by": counted_by, "parameters": known, "small": small}, indent=2) + "\n"
-    )
+    OUTPUT.write_text(json.dumps({"counted_by": counted_by, "parameters": known, "small": small}, indent=2) + "\n")
 
 
 if __name__ == "__main__":

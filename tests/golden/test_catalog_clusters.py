@@ -130,9 +130,7 @@ RUN_NAMES = [
 
 
 @pytest.mark.parametrize(("name", "precision", "tflops", "source"), DENSE_TFLOPS)
-def test_dense_peaks_are_those_of_the_data_sheet(
-    name: str, precision: str, tflops: float, source: str
-) -> None:
+def test_dense_peaks_are_those_of_the_data_sheet(name: str, precision: str, tflops: float, source: str) -> None:
     assert accelerator(name).peak_flops_at(precision) == pytest.approx(tflops * 1e12, rel=1e-3), source
 
 

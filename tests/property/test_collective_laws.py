@@ -33,9 +33,7 @@ def clusters(draw):
     levels = []
     for depth, extent in enumerate(extents):
         in_network = draw(st.booleans())
-        levels.append(
-            LinkLevel(f"level{depth}", int(extent), bandwidth, draw(st.floats(0, 1e-5)), in_network)
-        )
+        levels.append(LinkLevel(f"level{depth}", int(extent), bandwidth, draw(st.floats(0, 1e-5)), in_network))
         bandwidth /= draw(st.floats(1.0, 10.0))
     return Cluster("cluster", DEVICE, int(extents[-1]), int(extents[0]), tuple(levels))
 
@@ -94,9 +92,7 @@ def test_better_links_never_slow_a_message(group, r, num_bytes, factor):
     """The same for a message to the neighbour."""
     cluster, size, stride = group
     time_s = send_recv_time_s(cluster, r, num_bytes, stride, size)
-    assert (
-        send_recv_time_s(rescaled(cluster, bandwidth=factor), r, num_bytes, stride, size) <= time_s * ROUNDING
-    )
+    assert send_recv_time_s(rescaled(cluster, bandwidth=factor), r, num_bytes, stride, size) <= time_s * ROUNDING
     assert send_recv_time_s(cluster, r, num_bytes * factor, stride, size) * ROUNDING >= time_s
 
 

@@ -46,7 +46,7 @@ def test_simulated_terms_add_up_to_the_step_time(given_: tuple[Problem, Candidat
 @law
 @given(priced_tables())
 def test_work_is_the_same_and_only_waits_are_simulated(given_: tuple[Problem, Candidates]) -> None:
-    """The terms that are work are those of the closed form, so that the step never takes less than its slowest stage."""
+    """Terms that are work are those of the closed form, so that no step takes less than its slowest stage."""
     problem, plans = given_
     plans = pipelines(problem, plans)
     closed = price(problem.job, plans)
@@ -94,8 +94,8 @@ def test_bubbles_of_equal_stages_are_those_of_the_simulation(
 def _pipeline(pp: int, vpp: int) -> Candidates:
     one = np.ones(1, np.int64)
     return Candidates(
-        dp=one, tp=one, pp=one * pp, vpp=one * vpp, cp=one, ep=one, etp=one, sequence_parallel=one < 0, sharding=one * 0,
-        shard_group=one, micro_batch=one, schedule=one, recompute=one * 0, recompute_modules=one * 0,
+        dp=one, tp=one, pp=one * pp, vpp=one * vpp, cp=one, ep=one, etp=one, sequence_parallel=one < 0,
+        sharding=one * 0, shard_group=one, micro_batch=one, schedule=one, recompute=one * 0, recompute_modules=one * 0,
         recompute_layers=one * 0, split=one * OWN_SPLIT,
     )  # fmt: skip
 

@@ -20,9 +20,7 @@ from meshwright.planner.models.decoder import (
 def deepseek(config: Config) -> Architecture:
     """DeepSeekMoE (arXiv:2401.06066): plain attention with fine-grained and shared experts."""
     bias = config.flag("attention_bias", default=False)
-    return dense_then_sparse(
-        config, read_attention(config, qkv_bias=bias, output_bias=bias), router_bias=False
-    )
+    return dense_then_sparse(config, read_attention(config, qkv_bias=bias, output_bias=bias), router_bias=False)
 
 
 def deepseek_v2(config: Config) -> Architecture:
@@ -57,9 +55,7 @@ def read_latent_attention(config: Config) -> LatentAttention:
     )
 
 
-def dense_then_sparse(
-    config: Config, mixer: Attention | LatentAttention, *, router_bias: bool
-) -> Architecture:
+def dense_then_sparse(config: Config, mixer: Attention | LatentAttention, *, router_bias: bool) -> Architecture:
     """Dense layers up to `first_k_dense_replace`, then (and for MTP) experts in each `moe_layer_freq`-th."""
     depth, norms = num_layers(config), rms_norms(config)
     if not config.has(*EXPERTS):

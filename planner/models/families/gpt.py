@@ -24,9 +24,7 @@ def gpt2(config: Config) -> Architecture:
     attention = read_attention(config, qkv_bias=True, output_bias=True)
     mlp = read_mlp(config, gated=False, bias=True, times_hidden=4)
     positions = config.size("n_positions", "n_ctx")
-    return replace(
-        decoder(config, attention, mlp, layer_norms(config), tied=True), learned_positions=positions
-    )
+    return replace(decoder(config, attention, mlp, layer_norms(config), tied=True), learned_positions=positions)
 
 
 def gpt_neox(config: Config) -> Architecture:
@@ -59,9 +57,7 @@ def opt(config: Config) -> Architecture:
     embedding_width = config.size("word_embed_proj_dim", default=hidden_size(config))
     if embedding_width != hidden_size(config) or not config.flag("do_layer_norm_before", default=True):
         config.problem("an embedding projected to another width (OPT-350M) isn't supported")
-    return replace(
-        decoder(config, attention, mlp, layer_norms(config), tied=True), learned_positions=positions
-    )
+    return replace(decoder(config, attention, mlp, layer_norms(config), tied=True), learned_positions=positions)
 
 
 def bloom(config: Config) -> Architecture:

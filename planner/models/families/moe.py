@@ -106,7 +106,5 @@ def llama4(config: Config) -> Architecture:
     moe = read_moe(config, "intermediate_size", shared_ffn_hidden=config.size("intermediate_size"))
     dense = moe if step == 1 else replace(read_mlp(config), ffn_hidden=config.size("intermediate_size_mlp"))
     mlps = [moe if (i + 1) % step == 0 else dense for i in range(num_layers(config))]
-    mixers = windowed(
-        config, read_attention(config), full_every=config.size("no_rope_layer_interval", default=4)
-    )
+    mixers = windowed(config, read_attention(config), full_every=config.size("no_rope_layer_interval", default=4))
     return decoder(config, mixers, mlps, rms_norms(config))

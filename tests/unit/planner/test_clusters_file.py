@@ -131,9 +131,7 @@ def test_a_file_must_be_a_mapping(tmp_path: Path, file: Any) -> None:
         ("tiers", [{"name": "tape"}], "pools[0].tiers[0].name: Input should be 'host', 'cxl' or 'nvme'"),
     ],
 )
-def test_a_bad_value_of_a_pool_is_named_with_its_place(
-    tmp_path: Path, place: str, value: Any, said: str
-) -> None:
+def test_a_bad_value_of_a_pool_is_named_with_its_place(tmp_path: Path, place: str, value: Any, said: str) -> None:
     file = described()
     file["pools"][0][place] = value
     assert any(said in problem for problem in problems_of(tmp_path, file))
@@ -154,9 +152,7 @@ def test_a_bad_value_of_a_pool_is_named_with_its_place(
         ("shared", "perhaps", "valid boolean"),
     ],
 )
-def test_a_bad_value_of_a_link_level_is_named_with_its_place(
-    tmp_path: Path, place: str, value: Any, said: str
-) -> None:
+def test_a_bad_value_of_a_link_level_is_named_with_its_place(tmp_path: Path, place: str, value: Any, said: str) -> None:
     file = described()
     file["pools"][0]["levels"][1][place] = value
     (problem,) = problems_of(tmp_path, file)

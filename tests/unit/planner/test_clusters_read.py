@@ -83,9 +83,7 @@ def test_gpus_that_do_not_make_whole_nodes_are_answered_with_those_that_do() -> 
         read_cluster("dgx-h100", num_devices=12)
 
 
-@pytest.mark.parametrize(
-    "size", [{"num_devices": 0}, {"num_devices": -8}, {"num_nodes": 0}, {"num_nodes": -1}]
-)
+@pytest.mark.parametrize("size", [{"num_devices": 0}, {"num_devices": -8}, {"num_nodes": 0}, {"num_nodes": -1}])
 def test_a_cluster_has_at_least_one_device(size: dict[str, int]) -> None:
     with pytest.raises(ClusterError, match="at least 1"):
         read_cluster("dgx-h100", **size)
@@ -133,9 +131,7 @@ def test_node_power_leaves_out_the_accelerators() -> None:
         ("a800-80gb", 8, 5, "hgx-a800"),
     ],
 )
-def test_an_accelerator_has_a_typical_cluster(
-    name: str, per_node: int, num_devices: int, cluster: str
-) -> None:
+def test_an_accelerator_has_a_typical_cluster(name: str, per_node: int, num_devices: int, cluster: str) -> None:
     typical = typical_cluster(name, per_node, num_devices)
     assert (typical.name, typical.num_devices) == (cluster, num_devices)
 

@@ -98,9 +98,7 @@ def test_no_bad_value_escapes_as_another_error(name: str) -> None:
     keys = json.loads(file.read_text())
     for key in keys.get("text_config", keys):
         for bad in BAD_VALUES:
-            broken = (
-                {**keys, "text_config": {**keys["text_config"], key: bad}} if "text_config" in keys else {}
-            )
+            broken = {**keys, "text_config": {**keys["text_config"], key: bad}} if "text_config" in keys else {}
             try:
                 architecture_from(broken or {**keys, key: bad}, "test", "config.json")
             except ModelError as error:

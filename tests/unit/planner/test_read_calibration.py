@@ -20,9 +20,7 @@ def test_shipped_calibration_says_where_from_and_how_well():
 
 def test_shipped_fits_hold_out_of_sample():
     """Held-out GEMMs, attention and NVLink collectives are within a tenth, at the median."""
-    fitted = [
-        r for r in shipped_calibration().residuals if r.subject.startswith(("gemm", "att", "collectives nv"))
-    ]
+    fitted = [r for r in shipped_calibration().residuals if r.subject.startswith(("gemm", "att", "collectives nv"))]
     assert len(fitted) == 14
     assert all(r.held_out_median < 0.10 for r in fitted)
     assert all(abs(r.held_out_bias) < 0.04 for r in fitted)

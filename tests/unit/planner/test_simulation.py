@@ -40,7 +40,7 @@ def test_memory_over_time_peaks_at_the_peak(simulation):
 
 
 def test_simulated_peaks_are_those_of_the_closed_form(simulation):
-    """Exact lifetimes and in-flight counts agree, but for what is alive only for a moment (the loss, a layer's gradients)."""
+    """Exact lifetimes and in-flight counts agree, but for what is alive only for a moment, such as the loss."""
     for stage, report in zip(simulation.stages, simulation.plan.stages, strict=True):
         assert stage.peak_memory_bytes == pytest.approx(report.peak_memory_bytes, rel=0.15)
 

@@ -81,9 +81,7 @@ def test_fractions_apply_by_level_name():
     assert all_gather_time_s(NODES, rates, HUGE, 8, 8) == pytest.approx(HUGE * 7 / 8 / 12.5e9, rel=1e-3)
 
 
-@pytest.mark.parametrize(
-    "collective", [all_gather_time_s, all_reduce_time_s, all_to_all_time_s, reduce_scatter_time_s]
-)
+@pytest.mark.parametrize("collective", [all_gather_time_s, all_reduce_time_s, all_to_all_time_s, reduce_scatter_time_s])
 def test_every_row_equals_its_own_call(collective):
     """A column of groups prices each as if it were alone, and one rank for nothing."""
     size, stride = np.array([1, 2, 8, 16, 64, 8]), np.array([1, 1, 1, 1, 1, 8])

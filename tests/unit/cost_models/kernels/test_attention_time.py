@@ -88,10 +88,6 @@ def test_flash_beats_unfused_on_long_sequences():
 
 def test_grouped_queries_read_less():
     """Fewer key/value heads never slow attention."""
-    few = attention_time_s(
-        DEVICE, IDEAL, "bf16", 1, 32, 1, 128, 128, 128, 128, 1.0, backward=False, flash=True
-    )
-    many = attention_time_s(
-        DEVICE, IDEAL, "bf16", 1, 32, 32, 128, 128, 128, 128, 1.0, backward=False, flash=True
-    )
+    few = attention_time_s(DEVICE, IDEAL, "bf16", 1, 32, 1, 128, 128, 128, 128, 1.0, backward=False, flash=True)
+    many = attention_time_s(DEVICE, IDEAL, "bf16", 1, 32, 32, 128, 128, 128, 128, 1.0, backward=False, flash=True)
     assert few <= many

@@ -11,9 +11,7 @@ from meshwright.errors import MissingDataError
 
 DEVICE = Accelerator("device", {"bf16": 1e15, "fp8": 2e15, "nvfp4": 4e15}, 80e9, 3e12, num_cores=100)
 COMPUTE_BOUND = replace(DEVICE, memory_bandwidth_bytes_per_s=1e18)
-IDEAL = KernelRates(
-    matmul_fraction=1.0, ramp_k=0.0, small_tile_slowdown=0.0, memory_fraction=1.0, launch_s=0.0
-)
+IDEAL = KernelRates(matmul_fraction=1.0, ramp_k=0.0, small_tile_slowdown=0.0, memory_fraction=1.0, launch_s=0.0)
 
 
 def test_whole_waves_run_at_the_peak():
@@ -75,9 +73,7 @@ def test_sustained_clock_slows_compute_only():
     slow = replace(IDEAL, sustained_fraction=0.5)
     big = (COMPUTE_BOUND, "bf16", 2560, 1280, 8192)
     thin = (DEVICE, "bf16", 1, 1 << 15, 1 << 15)
-    assert gemm_time_s(big[0], slow, *big[1:]) == pytest.approx(
-        2 * gemm_time_s(big[0], IDEAL, *big[1:]), rel=1e-3
-    )
+    assert gemm_time_s(big[0], slow, *big[1:]) == pytest.approx(2 * gemm_time_s(big[0], IDEAL, *big[1:]), rel=1e-3)
     assert gemm_time_s(thin[0], slow, *thin[1:]) < 1.1 * gemm_time_s(thin[0], IDEAL, *thin[1:])
 
 

@@ -161,7 +161,5 @@ def test_terms_of_a_prediction_sum_to_its_step_time():
 def test_nvidia_smi_sees_more_than_reserved_and_reserved_more_than_allocated():
     bases = ("allocated", "reserved", "nvidia-smi")
     runs = [replace(LLAMA, run_id=basis, mem_basis=basis) for basis in bases]
-    allocated, reserved, total = (
-        p.peak_memory_gib or 0.0 for p in predict_runs(runs, Calibration.spec_sheet())
-    )
+    allocated, reserved, total = (p.peak_memory_gib or 0.0 for p in predict_runs(runs, Calibration.spec_sheet()))
     assert allocated < reserved < total

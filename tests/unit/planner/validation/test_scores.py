@@ -20,9 +20,7 @@ def test_error_statistics_by_hand():
     assert stats.mape == pytest.approx((0.1 + 0.1 + 0.5) / 3)
     assert stats.median_ape == pytest.approx(0.1)
     assert stats.bias == pytest.approx((0.1 - 0.1 + 0.5) / 3)
-    assert stats.p90_ape == pytest.approx(
-        0.1 + 0.8 * 0.4
-    )  # NumPy interpolates between the 2nd and 3rd of three
+    assert stats.p90_ape == pytest.approx(0.1 + 0.8 * 0.4)  # NumPy interpolates between the 2nd and 3rd of three
     assert stats.mape_with_missing == pytest.approx((0.7 + 1.0) / 4)
 
 
@@ -64,9 +62,7 @@ def rows() -> list[Run]:
 
 
 def test_repeats_of_a_plan_are_averaged_before_ranking():
-    predictions = [
-        Prediction(run.run_id, step, 50.0) for run, step in zip(rows(), (1, 2, 4, 9, 9, 1), strict=True)
-    ]
+    predictions = [Prediction(run.run_id, step, 50.0) for run, step in zip(rows(), (1, 2, 4, 9, 9, 1), strict=True)]
     report = score_predictions(rows(), predictions, "none")
     (group,) = report.groups
     assert (group.num_plans, group.tau, group.regret) == (4, pytest.approx(1.0), 0.0)
@@ -76,8 +72,7 @@ def test_repeats_of_a_plan_are_averaged_before_ranking():
 
 def test_fit_counts_confirmed_failures_said_to_fit():
     predictions = [
-        Prediction(run.run_id, 1.0, memory)
-        for run, memory in zip(rows(), (50, 90, 50, 50, 50, 60), strict=True)
+        Prediction(run.run_id, 1.0, memory) for run, memory in zip(rows(), (50, 90, 50, 50, 50, 60), strict=True)
     ]
     report = score_predictions(rows(), predictions, "none")
     assert (report.fit_confirmed.false_fit, report.fit_confirmed.false_oom) == (1.0, 0.25)
