@@ -24,7 +24,9 @@ def plan(
     uneven: Annotated[
         bool, typer.Option("--uneven/--even", help="Divide layers explicitly where the framework can be told so.")
     ] = True,
-    per_layer: Annotated[bool, typer.Option("--per-layer", help="Choose recomputation for each layer.")] = False,
+    per_layer: Annotated[
+        bool, typer.Option("--per-layer", help="Tell what a strategy of its own for each layer would bring.")
+    ] = False,
     verbose: Verbose = False,
     json: Json = None,
 ) -> None:

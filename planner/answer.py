@@ -13,7 +13,7 @@ from meshwright.planner.neighbours import changes
 from meshwright.planner.problem import Problem
 from meshwright.planner.refinement import Refinement, refine
 from meshwright.planner.refinement.survivors import MESH_AXES, mesh_key
-from meshwright.planner.results import Plan, PlanSet, SearchAccount
+from meshwright.planner.results import PerLayer, Plan, PlanSet, SearchAccount
 from meshwright.planner.search import Found, Progress, search
 from meshwright.planner.shortfall import shortfall
 from meshwright.solvers.pareto import non_dominated
@@ -48,6 +48,22 @@ def answer(
         account=_account(found),
         assumptions=assumptions(problems[0]),
         shortfall=None if plans else shortfall(found),
+        per_layer=_per_layer(ranked[0]) if how and how.per_layer and ranked else None,
+    )
+
+
+def _per_layer(row: PricedRow) -> PerLayer | None:
+    """What the best plan would gain from a strategy of its own for each layer."""
+    from meshwright.planner.refinement.per_layer import layer_strategies  # noqa: PLC0415 - a solver, only when asked
+
+    found = layer_strategies(row.problem, row.candidates[row.row : row.row + 1], row.step_time_s)
+    if found is None:
+        return None
+    return PerLayer(
+        step_time_s=found.step_time_s,
+        gain=row.step_time_s / found.step_time_s - 1.0,
+        gap=found.gap,
+        stages=found.stages,
     )
 
 

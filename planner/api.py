@@ -78,7 +78,7 @@ def plan(
         objective: What ranks plans: `time`, `cost` or `energy` a step.
         top: How many plans are wanted.
         uneven: Whether layers may be divided explicitly, where the framework can be told so.
-        per_layer: Whether each layer may have its own recomputation; costs about as much time again.
+        per_layer: Whether to tell what a strategy (degree, recomputation) of its own for each layer would bring.
         progress: Called now and then with the number of tables looked at.
         **question: See `Question`.
 

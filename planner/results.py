@@ -224,6 +224,15 @@ class Asked(_Record):
     framework: str
 
 
+class PerLayer(_Record):
+    """What a strategy of its own for each layer would bring to the best plan."""
+
+    step_time_s: Seconds = Field(description="of the best plan with them, by closed form beside its own price")
+    gain: NonNegativeFloat = Field(description="the best plan's step time over that, minus 1")
+    gap: NonNegativeFloat = Field(description="by how much the slowest stage's choices could be better at most")
+    stages: tuple[tuple[str, ...], ...] = Field(description="for each stage, runs of layers with one strategy")
+
+
 class PlanSet(Asked):
     """Ranked plans for one question, with the evidence of the search."""
 
@@ -240,6 +249,7 @@ class PlanSet(Asked):
     account: SearchAccount
     assumptions: tuple[str, ...]
     shortfall: Shortfall | None = None
+    per_layer: PerLayer | None = Field(default=None, description="null unless asked for")
 
     @property
     def is_feasible(self) -> bool:

@@ -1,6 +1,7 @@
 """The answer to `plan`: question, ranked plans, the best one in detail, and what the search looked at."""
 
 from collections.abc import Iterator
+from itertools import groupby
 
 from rich.console import Group, RenderableType
 from rich.text import Text
@@ -9,7 +10,7 @@ from meshwright.cli.render import numbers
 from meshwright.cli.render.bars import grid
 from meshwright.cli.render.parts import BLANK, facts, heading, notes, plan_in_detail, question
 from meshwright.cli.render.table import PlanTable
-from meshwright.planner.results import PlanSet, SearchAccount, Shortfall
+from meshwright.planner.results import PerLayer, PlanSet, SearchAccount, Shortfall
 
 MOST_ALTERNATIVES = 3
 WORTHWHILE = 2.0
@@ -32,6 +33,8 @@ def _parts(answer: PlanSet, *, verbose: bool) -> Iterator[RenderableType]:
         yield PlanTable(answer.plans, objective=answer.objective, places=_places(answer))
         yield from _trade_offs(answer, verbose=verbose)
         yield from plan_in_detail(answer.best, title="Best plan", verbose=verbose)
+        if answer.per_layer is not None:
+            yield from _per_layer(answer.per_layer)
     yield from _search(answer, verbose=verbose)
     yield from _assumptions(answer, verbose=verbose)
 
@@ -54,6 +57,19 @@ def _trade_offs(answer: PlanSet, *, verbose: bool) -> Iterator[RenderableType]:
 
 def _places(answer: PlanSet) -> frozenset[tuple[str, int]]:
     return frozenset((plan.cluster, plan.num_devices) for plan in (*answer.plans, *answer.pareto))
+
+
+def _per_layer(found: PerLayer) -> Iterator[RenderableType]:
+    """What strategies of their own for layers would bring, and which, by groups of equal stages."""
+    yield from heading("A strategy for each layer", f"{numbers.percent(found.gain, 2)} faster than the best plan")
+    if found.gain > 0:
+        table, first = grid("left", "left"), 0
+        for runs, stages in groupby(found.stages):
+            last = first + len(list(stages)) - 1
+            name = f"  stage {first}" if first == last else f"  stages {first}-{last}"
+            table.add_row(name, ", ".join(runs))
+            first = last + 1
+        yield table
 
 
 def _nothing_fits(shortfall: Shortfall, *, verbose: bool) -> Iterator[RenderableType]:

@@ -12,7 +12,7 @@ class Refinement:
 
     Attributes:
         uneven: Whether layers may be divided explicitly where the framework can be told so.
-        per_layer: Whether each layer may have its own strategy.
+        per_layer: Whether to tell what a strategy of its own for each layer would bring to the best plan.
     """
 
     uneven: bool = True

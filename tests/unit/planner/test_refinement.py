@@ -110,3 +110,28 @@ def test_even_plans_load_no_solver_back_end():
         "sys.exit(any(name in sys.modules for name in ('ortools', 'pulp', 'networkx', 'rich')))"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0  # noqa: S603 - our own program
+
+
+def test_a_strategy_for_each_layer_never_loses_and_says_what_it_gains():
+    """Layer-wise strategies contain the uniform one; every stage's runs hold its layers."""
+    found = mw.plan("llama-3-8b", "dgx-h100", fix=["pp=2 tp=4"], per_layer=True, **SMALL)
+    per_layer = found.per_layer
+    assert 0.0 <= per_layer.gain < 0.1
+    assert found.best.step_time_s == pytest.approx(per_layer.step_time_s * (1.0 + per_layer.gain))
+    for runs, stage in zip(per_layer.stages, found.best.stages, strict=True):
+        assert sum(int(run.split()[0]) for run in runs) == sum(stage.layers)
+
+
+def test_tight_memory_makes_some_layers_recompute():
+    """Where the uniform plan must recompute in all layers, single layers need not."""
+    found = mw.plan(
+        "llama-3-70b",
+        "dgx-h100",
+        fix=["tp=8 pp=2 cp=1 dp=1 micro_batch=1 vpp=1"],
+        per_layer=True,
+        uneven=False,
+        **SMALL,
+    )
+    assert found.best.axes.recompute != "none"
+    assert found.per_layer.gain > 0.0
+    assert len({run.split("recompute=")[1] for runs in found.per_layer.stages for run in runs}) > 1
