@@ -17,6 +17,7 @@ check: $(VENV)/.installed-dev ## Linters, type checkers, and the arrows between 
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 	$(BIN)/mypy
+	$(BIN)/mypy tests/typing
 	$(BIN)/pyright
 
 bench: $(VENV)/.installed-test ## Time the search and print the accuracy table

@@ -1,0 +1,70 @@
+"""The public functions as type checkers see them; this file is checked by mypy and pyright, and never run."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal, assert_type
+
+import meshwright as mw
+from meshwright.cost_models.calibration import Calibration
+
+model: mw.Architecture = mw.read_model("llama-3-70b")
+pools = mw.read_cluster("dgx-h100", 64)
+workload = mw.Workload(global_batch=512, seq_len=8192, precision="fp8", moe_imbalance=1.2)
+assert_type(workload.tokens, int)
+
+# Names, paths and objects may be mixed.
+seen: list[int] = []
+answer = mw.plan("llama-3-70b", "dgx-h100", gpus=64, global_batch=512, seq_len=8192)
+mw.plan(model, pools[0], workload, fix={"tp": 8, "sequence_parallel": True}, limit=["pp<=8"], objective="cost", top=3)
+mw.plan(Path("config.json"), Path("cluster.yaml"), nodes=8, framework="megatron-core", memory_margin=0.1)
+mw.plan(model, pools[0], workload, calibration=Calibration.spec_sheet(), progress=seen.append)
+
+assert_type(answer, mw.PlanSet)
+assert_type(answer.best, mw.Plan)
+assert_type(answer.plans, tuple[mw.Plan, ...])
+assert_type(answer.is_feasible, bool)
+assert_type(answer.objective, Literal["time", "cost", "energy"])
+assert_type(answer.to_json(), str)
+assert_type(mw.PlanSet.from_json(answer.to_json()), mw.PlanSet)
+
+best = answer.best
+assert_type(best.axes, mw.PlanAxes)
+assert_type(best.axes.tp, int)
+assert_type(best.axes.sharding, Literal["none", "zero1", "zero2", "zero3", "hsdp"])
+assert_type(best.step_time_s, float)
+assert_type(best.peak_memory_bytes, tuple[float, ...])
+assert_type(best.cost_usd, float | None)
+assert_type(best.breakdown.bubble, float)
+assert_type(best.stages[0].memory.activations, float)
+assert_type(best.layout.coordinates(0), dict[str, int])
+assert_type(best.text, str)
+
+# A plan is given as text, as a mapping, or as what the planner answered.
+assert_type(mw.evaluate(model, pools[0], workload, plan="tp=8 pp=4"), mw.Evaluation)
+mw.evaluate(model, pools[0], workload, plan={"tp": 8})
+mw.evaluate(model, pools[0], workload, plan=best)
+assert_type(mw.evaluate(model, pools[0], workload, plan=best.axes).violations, tuple[str, ...])
+
+explained = mw.explain(model, pools[0], workload, why_not="tp=4 pp=2")
+assert_type(explained, mw.Explanation)
+assert_type(explained.changes[0].delta_s, float)
+if explained.why_not is not None:
+    assert_type(explained.why_not.term_deltas_s, dict[str, float])
+
+compared = mw.compare(model, pools[0], workload, plans=["tp=8", best, {"pp": 4}])
+assert_type(compared, mw.Comparison)
+assert_type(compared.plans, tuple[mw.Plan, ...])
+
+schema: Mapping[str, object] = mw.json_schema()
+
+try:
+    mw.plan("nope", "dgx-h100")
+except mw.errors.InputError as error:
+    assert_type(error.problems, tuple[str, ...])
+
+# Wrong questions are wrong for type checkers, too.
+mw.plan("llama-3-70b", "dgx-h100", gpu=64)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+mw.plan("llama-3-70b", "dgx-h100", gpus="64")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+mw.plan(model, pools[0], workload, top="3")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+mw.evaluate(model, pools[0], workload)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+best.axes.tp = 4  # pyright: ignore[reportAttributeAccessIssue]
