@@ -119,9 +119,11 @@ def _with_reasons(row: PricedRow, plan: Plan) -> Plan:
     """The best plan with what its neighbours would have cost."""
     near = changes(row.problem, row.candidates[row.row : row.row + 1])
     gib, said = 2.0**30, []
-    for change in near:
-        if not change.fits and change.delta_s < 0:
-            said.append(f"{change.change} would be faster but needs {change.peak_memory_bytes / gib:.1f} GiB")
+    said += [
+        f"{change.change} would be faster but needs {change.peak_memory_bytes / gib:.1f} GiB"
+        for change in near
+        if not change.fits and change.delta_s < 0
+    ]
     slower = [c for c in near if c.fits and c.delta_s > 0][:3]
     said += [f"{change.change} would be {change.delta_s / plan.step_time_s:.1%} slower" for change in slower]
     return plan.model_copy(update={"reasons": (*plan.reasons, *said[:5])})
@@ -193,7 +195,7 @@ def assumptions(problem: Problem) -> tuple[str, ...]:
         f" {problem.memory_limit_bytes / 2**30:.1f} of {job.cluster.accelerator.memory_bytes / 2**30:.1f} GiB",
         f"{profile.context_bytes / 2**30:.1f} GiB of device memory outside the allocator and"
         f" {profile.fragmentation:.0%} fragmentation",
-        "layers are spread evenly; where they don't divide, inner stages take the surplus",
+        "layers are spread evenly, inner stages taking the surplus, unless a plan says which lie where",
         "Adam with fp32 master weights and moments",
     ]
     if job.architecture.is_moe:

@@ -244,7 +244,7 @@ class PlanSet(Asked):
     )
     lower_bound_s: Seconds
     proven_optimal: bool = Field(
-        description="whether every other plan of the space was priced, excluded or bounded away"
+        description="whether every other plan of the space was priced, excluded or bounded away, by closed form"
     )
     account: SearchAccount
     assumptions: tuple[str, ...]

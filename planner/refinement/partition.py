@@ -16,7 +16,7 @@ from meshwright.solvers.backend import Budget
 from meshwright.solvers.partition import ChainPartition, solve_partition
 
 FloatArray = NDArray[np.float64]
-BUDGET = Budget(time_limit_s=0.25, relative_gap=1e-3)
+BUDGET = Budget(time_limit_s=0.1, relative_gap=1e-3)
 """Real chains take milliseconds; the gap is far below what the cost models know."""
 
 

@@ -26,7 +26,7 @@ from meshwright.planner.search import Account, Division, Found, fits
 
 SEEDS = 6
 """Meshes whose best plan is varied."""
-SOLVED = 8
+SOLVED = 6
 """Wishes that the partition solver gets: the most promising ones."""
 LEAST_GAIN = 0.001
 """Share of the step below which nobody would leave the framework's own division."""
