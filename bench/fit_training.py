@@ -26,7 +26,7 @@ from meshwright.planner.fitting.step_fit import StepFit, each_unseen_s, first_ha
 from meshwright.planner.runs import shipped_runs
 
 FOLDER = Path(__file__).parent.parent / "datasets"
-CHOSEN = (SUSTAINED,)
+CHOSEN = (SUSTAINED, "host_launch_ratio")
 """Parameters that held-out sources gain by; kinds of accelerator come along."""
 
 
@@ -73,7 +73,8 @@ def print_fit(found: FittedCalibration) -> None:
         told = "" if parameter.is_identified else "  not identified"
         print(f"{parameter.name:40} {parameter.value:8.4f} ± {parameter.standard_error:.4f}{told}")
     print("before", found.before, "after", found.after, *found.halves, "other sources", found.other_sources, sep="\n")
-    print("coverage", found.coverage, found.calibration.step_time_error, found.calibration.memory_error)
+    print("coverage", found.coverage, found.calibration.step_time_error)
+    print(found.calibration.memory_error, "fine-tuning", found.calibration.fine_tuning_memory_error)
 
 
 if __name__ == "__main__":

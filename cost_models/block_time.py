@@ -271,7 +271,6 @@ def activation_passes(*, gated: bool) -> tuple[float, float]:
 
 def feed_forward(
     calls: KernelCalls,
-    shapes: Shapes,
     tokens: FloatColumn,
     ffn: FloatColumn,
     *,
@@ -290,7 +289,7 @@ def feed_forward(
 def dense_feed_forward(calls: KernelCalls, shapes: Shapes, ffn_hidden: int, *, gated: bool) -> BlockTime:
     """A tensor-parallel feed-forward block without norm and residual."""
     ffn = ffn_hidden / shapes.tp
-    up, down, activation, activation_backward = feed_forward(calls, shapes, shapes.tokens, ffn, gated=gated)
+    up, down, activation, activation_backward = feed_forward(calls, shapes.tokens, ffn, gated=gated)
     size = len(shapes)
     return linear_block(calls, shapes, up, down, shapes.tokens * (calls.job.architecture.hidden + ffn)) + BlockTime(
         forward=term_table(size, elementwise=activation),
@@ -310,7 +309,7 @@ def _(block: DenseMlp, calls: KernelCalls, shapes: Shapes) -> BlockTime:
 
 
 def expert_exchange(calls: KernelCalls, shapes: Shapes, block: MoeMlp) -> FloatColumn:
-    """Dispatch and combine of one pass: all-to-all over the expert ranks, gather and scatter over expert-tensor ranks."""
+    """Dispatch and combine of one pass: all-to-all over expert ranks, gather and scatter over expert-tensor ranks."""
     hidden_bytes = calls.job.architecture.hidden * calls.width * block.top_k
     local_bytes = shapes.expert_tokens * hidden_bytes * calls.job.workload.moe_imbalance
     exchange = 2 * calls.all_to_all(local_bytes, shapes.ep, shapes.etp)
@@ -326,7 +325,7 @@ def _(block: MoeMlp, calls: KernelCalls, shapes: Shapes) -> BlockTime:
     local_experts = block.num_experts / shapes.ep
     routed = shapes.expert_tokens * shapes.etp * block.top_k * calls.job.workload.moe_imbalance
     up, down, activation, activation_backward = feed_forward(
-        calls, shapes, routed / local_experts, block.expert_ffn_hidden / shapes.etp, gated=block.gated,
+        calls, routed / local_experts, block.expert_ffn_hidden / shapes.etp, gated=block.gated,
         groups=local_experts,
     )  # fmt: skip
     router = calls.linear(shapes.expert_tokens, hidden, float(block.num_experts), precision="bf16")

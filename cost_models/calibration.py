@@ -8,7 +8,7 @@ from meshwright.cost_models.cluster import Accelerator, Cluster
 from meshwright.cost_models.collectives import CollectiveRates
 from meshwright.cost_models.kernels import KernelRates, spec_sheet_rates
 from meshwright.cost_models.training_rates import TrainingRates
-from meshwright.cost_models.uncertainty import PeakMemoryError, StepTimeError
+from meshwright.cost_models.uncertainty import FINE_TUNING, PeakMemoryError, StepTimeError
 
 DEFAULT = "default"
 Rates = TypeVar("Rates")
@@ -73,7 +73,8 @@ class Calibration:
         collectives: Collective rates, by the same keys.
         training: What a training step loses against both.
         step_time_error: How far off its step times may be.
-        memory_error: How far off predicted peak memory may be.
+        memory_error: How far off predicted peak memory may be in pre-training.
+        fine_tuning_memory_error: The same in fine-tuning, adapters or all.
         parameters: What a fit on measured steps found, and how well it knows it.
         provenance: What it was fitted on, by topic.
         residuals: How well it fits.
@@ -85,6 +86,7 @@ class Calibration:
     training: TrainingRates = field(default_factory=TrainingRates)
     step_time_error: StepTimeError = field(default_factory=StepTimeError)
     memory_error: PeakMemoryError = field(default_factory=PeakMemoryError)
+    fine_tuning_memory_error: PeakMemoryError = FINE_TUNING
     parameters: tuple[FittedParameter, ...] = ()
     provenance: Mapping[str, str] = field(default_factory=dict)
     residuals: tuple[Residual, ...] = ()
@@ -93,6 +95,10 @@ class Calibration:
     def spec_sheet(cls) -> Self:
         """Nothing measured: data sheets and the same general constants for every device."""
         return cls(name="spec-sheet")
+
+    def memory_error_of(self, task: str) -> PeakMemoryError:
+        """How far off predicted peak memory may be in a task of `Workload`."""
+        return self.memory_error if task == "pretrain" else self.fine_tuning_memory_error
 
     def kernel_rates(self, accelerator: Accelerator) -> KernelRates:
         """Rates of its kernels in training: by its name, else its kind, else the default, else the spec sheet."""

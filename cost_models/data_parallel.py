@@ -108,8 +108,10 @@ def beside(comm_s: FloatColumn, compute_s: FloatColumn, num_pieces: FloatColumn,
 def once_a_step(
     job: Job, candidates: Candidates, work: StageWork, exchange: Exchange, micro_batches: IntColumn
 ) -> DataParallelTime:
-    """Unsharded, ZeRO-1 and ZeRO-2: gradients reduce beside the last backward pass (with ZeRO-2 beside every one),
-    parameters gather beside the first forward pass (Megatron-core's distributed optimizer with overlap).
+    """Unsharded, ZeRO-1 and ZeRO-2: what is exchanged once a step.
+
+    Gradients reduce beside the last backward pass (with ZeRO-2 beside every one), parameters gather beside the first
+    forward pass (Megatron-core's distributed optimizer with overlap).
     """
     profile = job.framework
     sharded = candidates.sharding >= Sharding.ZERO1

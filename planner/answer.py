@@ -118,8 +118,8 @@ def _objective(row: PricedRow) -> float:
 def _with_reasons(row: PricedRow, plan: Plan) -> Plan:
     """The best plan with what its neighbours would have cost."""
     near = changes(row.problem, row.candidates[row.row : row.row + 1])
-    gib, said = 2.0**30, []
-    said += [
+    gib = 2.0**30
+    said = [
         f"{change.change} would be faster but needs {change.peak_memory_bytes / gib:.1f} GiB"
         for change in near
         if not change.fits and change.delta_s < 0

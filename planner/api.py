@@ -201,7 +201,7 @@ def compare(
     return compare_rows([plan_row(problem, one) for one in plans])
 
 
-def _single(problems: tuple[Problem, ...]) -> Problem:
+def _single(problems: Sequence[Problem]) -> Problem:
     if len(problems) > 1:
         names = ", ".join(problem.job.cluster.name for problem in problems)
         raise AxisError(f"one plan runs on one pool, but the cluster has several: {names}; give a file with one")

@@ -110,6 +110,7 @@ def _plan(priced: PricedRow, rank: int, launchers: tuple[str, ...]) -> Plan:
     layout = rank_layout(priced)
     lower_s = min(priced.balanced_s, step_time_s)
     low_s, high_s = step_time_interval(priced)
+    memory_error = problem.job.calibration.memory_error_of(workload.task)
     time_column = np.array([step_time_s])
     money, energy = cost_usd(cluster, time_column), energy_j(cluster, time_column)
     return Plan(
@@ -127,7 +128,7 @@ def _plan(priced: PricedRow, rank: int, launchers: tuple[str, ...]) -> Plan:
         peak_memory_bytes=tuple(stage.peak_memory_bytes for stage in stages),
         memory_capacity_bytes=capacity,
         memory_headroom_bytes=capacity - peak,
-        oom_probability=float(out_of_memory_probability(problem.job.calibration.memory_error, peak, capacity)),
+        oom_probability=float(out_of_memory_probability(memory_error, peak, capacity)),
         fits=peak <= problem.memory_limit_bytes,
         stages=stages,
         breakdown=breakdown(priced.costs, priced.row),

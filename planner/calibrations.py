@@ -25,6 +25,7 @@ SHIPPED = "training"
 SPEC_SHEET = "spec-sheet"
 PARTS: Mapping[str, type[Any]] = {
     "training": TrainingRates, "step_time_error": StepTimeError, "memory_error": PeakMemoryError,
+    "fine_tuning_memory_error": PeakMemoryError,
 }  # fmt: skip
 
 

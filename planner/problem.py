@@ -1,7 +1,7 @@
 """One question to the planner: a job, what the user demands of the axes, and what is best."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from numbers import Integral
 
 from meshwright.cost_models.cluster import Cluster
@@ -32,7 +32,7 @@ class Problem:
     """
 
     job: Job
-    constraints: Constraints = Constraints()
+    constraints: Constraints = field(default_factory=Constraints)
     objective: str = "time"
     reserve_fraction: float = 0.0
     max_oom_risk: float = DEFAULT_OOM_RISK
@@ -41,7 +41,8 @@ class Problem:
     def memory_limit_bytes(self) -> float:
         """Predicted bytes that a plan may use of one device: at this peak its risk is the highest allowed."""
         capacity = self.job.cluster.accelerator.memory_bytes * (1.0 - self.reserve_fraction)
-        return memory_limit_bytes(self.job.calibration.memory_error, capacity, self.max_oom_risk)
+        error = self.job.calibration.memory_error_of(self.job.workload.task)
+        return memory_limit_bytes(error, capacity, self.max_oom_risk)
 
     def with_split(self, split: LayerSplit) -> tuple["Problem", int]:
         """The same question knowing one more division of the layers, and its number."""

@@ -81,7 +81,7 @@ class Simulation(_Record):
             not_on_timeline_s=plan.step_time_s - timeline.step_s,
             stages=tuple(_stage(plan, timeline, stage) for stage in range(timeline.orders.num_devices)),
         )
-        found._timeline = timeline  # noqa: SLF001 - its own
+        found._timeline = timeline
         return found
 
 

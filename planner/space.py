@@ -133,7 +133,7 @@ class Space:
         needed = max(states / job.cluster.accelerator.memory_bytes, 1.0)
         model_parallel = meshes.tp * meshes.pp * meshes.cp
         crosses = meshes.tp * meshes.cp > job.cluster.levels[0].extent if job.cluster.levels else meshes.tp > 1
-        return np.asarray(np.abs(np.log2(model_parallel / needed)) + 100.0 * crosses)
+        return np.asarray(np.abs(np.log2(model_parallel / needed)) + 100.0 * crosses, dtype=np.float64)
 
     def _expert_options(self) -> Options:
         experts = self.problem.job.architecture.num_experts

@@ -73,8 +73,13 @@ def calibrate(
     everything, coverage, others = np.ones(len(steps.runs), dtype=np.bool_), None, None
     if len(set(steps.sources)) >= MIN_GROUPS:
         error, coverage = step_time_error_of(fitted)
-        memory = peak_memory_error_of(runs, calibration) or base.memory_error
-        calibration = replace(calibration, step_time_error=error, memory_error=memory)
+        calibration = replace(
+            calibration,
+            step_time_error=error,
+            memory_error=peak_memory_error_of(runs, calibration) or base.memory_error,
+            fine_tuning_memory_error=peak_memory_error_of(runs, calibration, fine_tuning=True)
+            or base.fine_tuning_memory_error,
+        )
         others = step_errors(steps, each_unseen_s(fitted, steps.sources), everything)
     return FittedCalibration(
         calibration=calibration,

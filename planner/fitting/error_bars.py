@@ -77,14 +77,16 @@ def step_time_error_of(fitted: StepFit) -> tuple[StepTimeError, float]:
     return replace(error, unseen_kind=further, seen_kinds=tuple(kinds)), float(np.mean(covered))
 
 
-def peak_memory_error_of(runs: Sequence[Run], calibration: Calibration) -> PeakMemoryError | None:
+def peak_memory_error_of(
+    runs: Sequence[Run], calibration: Calibration, *, fine_tuning: bool = False
+) -> PeakMemoryError | None:
     """Spread of needed over predicted peak memory, each source weighing alike; None with too few sources.
 
     Allocated bytes are what a run needs. What an allocator reserves, or a device reports, is no less: some of it
-    could be given back. A run that ran out of memory needed no less than the capacity. Only pre-training counts:
-    fine-tuning scripts change memory in ways that no column of a table tells (8-bit optimizers, chunked losses).
+    could be given back. A run that ran out of memory needed no less than the capacity. Fine-tuning has
+    an error of its own: its scripts change memory in ways that no column tells (8-bit optimizers, chunked losses).
     """
-    training = [run for run in runs if (run.task or PRETRAIN) == PRETRAIN]
+    training = [run for run in runs if ((run.task or PRETRAIN) != PRETRAIN) == fine_tuning]
     known = [run for run in training if run.has_scorable_memory or _ran_out(run)]
     peaks = [prediction.peak_memory_gib for prediction in predict_runs(known, calibration, cached=0.0)]
     pairs = [(run, peak) for run, peak in zip(known, peaks, strict=True) if peak]

@@ -86,12 +86,13 @@ def measured_steps(runs: Sequence[Run], calibration: Calibration) -> MeasuredSte
             job, reason = run_job(run, calibration)
             plan = run_plan(run, job.framework, job.cluster.filled_levels[0].extent if job.cluster.levels else 1)
         except MeshwrightError as error:
-            reason = str(error)
+            unpriced[run.run_id] = str(error)
+            continue
         if reason:
             unpriced[run.run_id] = reason
             continue
         key = (job.architecture, job.cluster.name, job.cluster.num_devices, job.cluster.devices_per_node,
-               job.workload, job.framework.name)  # fmt: skip
+               job.workload, job.framework)  # fmt: skip
         rows.setdefault(key, (job, []))[1].append((len(usable), plan))
         usable.append(run)
     jobs = tuple(

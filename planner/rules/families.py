@@ -24,6 +24,7 @@ from meshwright.planner.rules.rule import Rule, rule
 
 
 def mesh_rules(job: Job) -> list[Rule]:
+    """The mesh multiplies to the devices; tensor and context parallelism exist."""
     profile, devices = job.framework, job.cluster.num_devices
     rules = [
         rule(
@@ -42,6 +43,7 @@ def mesh_rules(job: Job) -> list[Rule]:
 
 
 def width_rules(job: Job) -> list[Rule]:
+    """Heads, feed-forward widths and the sequence divide."""
     arch, seq = job.architecture, job.workload.seq_len
     rules: list[Rule] = []
     mixers = {kind.mixer for kind in arch.layer_kinds if kind.mixer is not None}
@@ -79,6 +81,7 @@ def _kv_heads(heads: int, *, replicated: bool) -> Rule:
 
 
 def batch_rules(job: Job) -> list[Rule]:
+    """The global batch divides."""
     batch = job.workload.global_batch
     return [
         rule("batch-dp", "global_batch mod dp = 0", "dp", lambda c: batch % c.dp == 0, global_batch=batch),
@@ -88,6 +91,7 @@ def batch_rules(job: Job) -> list[Rule]:
 
 
 def pipeline_rules(job: Job) -> list[Rule]:
+    """Stages, chunks, schedules and the division of the layers go together."""
     layers, batch, profile = job.architecture.num_layers, job.workload.global_batch, job.framework
     offered = [number for number, name in SCHEDULE_NAMES.items() if name in profile.schedules]
     rules = [
@@ -95,9 +99,9 @@ def pipeline_rules(job: Job) -> list[Rule]:
               lambda c: (c.split != OWN_SPLIT) | (c.pp * c.vpp <= layers), layers=layers),
         rule("framework-schedule", f"{profile.name} runs {', '.join(profile.schedules)}", "pp schedule",
               lambda c: np.isin(c.schedule, offered) | (c.pp == 1)),
-        rule("schedule-pp", "without pipeline stages only 1f1b is counted (the schedules are the same)", "pp schedule",
+        rule("schedule-pp", "without pipeline stages only 1f1b counts (all schedules are the same)", "pp schedule",
               lambda c: (c.pp > 1) | (c.schedule == Schedule.ONE_F_ONE_B)),
-        rule("interleaving", "vpp > 1 goes with the interleaved schedule, vpp = 2 with a V, and vpp = 1 with the others",
+        rule("interleaving", "vpp > 1 with the interleaved schedule, vpp = 2 with a V, vpp = 1 with the others",
               "vpp schedule", _chunks_fit),
         rule("interleaving-groups", "micro-batches mod pp = 0 with interleaving", "dp pp micro_batch schedule",
               lambda c: (c.schedule != Schedule.INTERLEAVED) | (_micro_batches(batch, c) % np.maximum(c.pp, 1) == 0),
@@ -105,7 +109,8 @@ def pipeline_rules(job: Job) -> list[Rule]:
         rule("pipeline-full", "micro-batches >= pp (fewer leave stages idle all the time)", "dp pp micro_batch",
               lambda c: _micro_batches(batch, c) >= c.pp, global_batch=batch),
         rule("dualpipev", "micro-batches >= 2·pp with dualpipev", "dp pp micro_batch schedule",
-              lambda c: (c.schedule != Schedule.DUALPIPEV) | (_micro_batches(batch, c) >= 2 * c.pp), global_batch=batch),
+              lambda c: (c.schedule != Schedule.DUALPIPEV) | (_micro_batches(batch, c) >= 2 * c.pp),
+              global_batch=batch),
     ]  # fmt: skip
     return [*rules, *_own_split_rules(job), *_split_rules(job)]
 
@@ -128,8 +133,8 @@ def _own_split_rules(job: Job) -> list[Rule]:
                   lambda c: (c.split != OWN_SPLIT) | (layers % np.maximum(c.pp * c.vpp, 1) == 0), layers=layers)
         ]  # fmt: skip
     return [
-        rule("even-chunks", "layers mod pp·vpp = 0 where some division by this pp is even; chunks otherwise of >= 2 layers",
-              "pp vpp", lambda c: (c.split != OWN_SPLIT) | _reasonably_even(layers, c), layers=layers)
+        rule("even-chunks", "layers mod pp·vpp = 0 where this pp divides them; else chunks of >= 2 layers", "pp vpp",
+              lambda c: (c.split != OWN_SPLIT) | _reasonably_even(layers, c), layers=layers)
     ]  # fmt: skip
 
 
@@ -141,10 +146,10 @@ def _split_rules(job: Job) -> list[Rule]:
     shown = " or ".join(split.text for split in job.splits)
     rules = [
         rule("split", "the layers of pp·vpp virtual stages add up to the model's", "pp vpp split",
-              lambda c: _for_each_split(job, c, lambda split, pp, vpp: split.num_stages == pp * vpp and sum(split.layers) == layers),
+              lambda c: _for_each_split(job, c, lambda split, chunks: _divides_all(split, chunks, layers)),
               layers=layers, given=shown),
         rule("split-inner", "every virtual stage but the first and the last has a layer", "split",
-              lambda c: _for_each_split(job, c, lambda split, pp, vpp: all(split.layers[1:-1])), given=shown),
+              lambda c: _for_each_split(job, c, lambda split, _: all(split.layers[1:-1])), given=shown),
     ]  # fmt: skip
     if not profile.explicit_splits:
         rules.append(rule("framework-split", f"{profile.name} divides the layers by itself", "split",
@@ -152,9 +157,14 @@ def _split_rules(job: Job) -> list[Rule]:
     return rules
 
 
-def _for_each_split(job: Job, c: Candidates, holds: Callable[[LayerSplit, int, int], bool]) -> BoolColumn:
-    given = zip(c.split.tolist(), c.pp.tolist(), c.vpp.tolist(), strict=True)
-    return np.array([split == OWN_SPLIT or holds(job.splits[split], pp, vpp) for split, pp, vpp in given], np.bool_)
+def _for_each_split(job: Job, c: Candidates, holds: Callable[[LayerSplit, int], bool]) -> BoolColumn:
+    """Whether each row's explicit division (if it has one) and its number of virtual stages go together."""
+    given = zip(c.split.tolist(), (c.pp * c.vpp).tolist(), strict=True)
+    return np.array([split == OWN_SPLIT or holds(job.splits[split], chunks) for split, chunks in given], np.bool_)
+
+
+def _divides_all(split: LayerSplit, chunks: int, layers: int) -> bool:
+    return split.num_stages == chunks and sum(split.layers) == layers
 
 
 def _reasonably_even(layers: int, c: Candidates) -> BoolColumn:
@@ -164,6 +174,7 @@ def _reasonably_even(layers: int, c: Candidates) -> BoolColumn:
 
 
 def expert_rules(job: Job) -> list[Rule]:
+    """Experts divide over their ranks."""
     arch, profile = job.architecture, job.framework
     if not arch.is_moe:
         return [
@@ -189,6 +200,7 @@ def expert_rules(job: Job) -> list[Rule]:
 
 
 def sharding_rules(job: Job) -> list[Rule]:
+    """What is sharded, over which group, with what."""
     profile = job.framework
     offered = [int(member) for member in Sharding if member.name.lower() in profile.shardings]
     rules = [
@@ -220,14 +232,15 @@ def _shard_group_fits(c: Candidates) -> BoolColumn:
 
 
 def recompute_rules(job: Job) -> list[Rule]:
+    """What is recomputed, and how much of it."""
     profile, arch = job.framework, job.architecture
     offered = [int(member) for member in Recompute if member.name.lower() in profile.recomputes]
     useful = _useful_modules(job)
     rules = [
         rule("framework-recompute", f"{profile.name} runs {', '.join(profile.recomputes)}", "recompute",
               lambda c: np.isin(c.recompute, offered)),
-        rule("recompute-modules", "modules go with selective recomputation, and only with it", "recompute recompute_modules",
-              lambda c: (c.recompute == Recompute.SELECTIVE) == (c.recompute_modules > 0)),
+        rule("recompute-modules", "modules go with selective recomputation, and only with it",
+              "recompute recompute_modules", lambda c: (c.recompute == Recompute.SELECTIVE) == (c.recompute_modules > 0)),
         rule("recompute-useful", "only modules that this model has and that keep activations are recomputed",
               "recompute_modules", lambda c: (c.recompute_modules & ~useful) == 0),
         rule("recompute-layers", "1 <= recompute_layers <= layers of a stage with full recomputation, else 0",

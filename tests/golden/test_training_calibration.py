@@ -33,8 +33,9 @@ def test_few_parameters_with_provenance():
     assert {"training table", "training", "training method"} <= set(shipped.provenance)
     assert "SHA-256" in shipped.provenance["training table"]
     for parameter in shipped.parameters:
-        assert 0.5 < parameter.value < 1.1, parameter.name
-        assert parameter.standard_error < 0.1
+        lowest, highest = (1.0, 2.0) if parameter.name == "host_launch_ratio" else (0.6, 1.05)
+        assert lowest < parameter.value < highest, parameter.name
+        assert parameter.standard_error < 0.1 * highest
 
 
 def test_fitting_on_steps_helps(sampled_steps):
@@ -76,4 +77,5 @@ def test_no_confirmed_failure_is_said_to_fit():
     assert len(priced) >= 15
     for run, peak in priced:
         capacity = capacities_gib()[run.accelerator]
-        assert peak > memory_limit_bytes(shipped_calibration().memory_error, capacity, DEFAULT_OOM_RISK), run.run_id
+        error = shipped_calibration().memory_error_of(run.task or "pretrain")
+        assert peak > memory_limit_bytes(error, capacity, DEFAULT_OOM_RISK), run.run_id
