@@ -17,11 +17,12 @@ import meshwright as mw
 from meshwright.cost_models.candidates import Candidates
 from meshwright.cost_models.price import price
 from meshwright.planner.intake import read_problems
+from meshwright.planner.problem import Problem
 from meshwright.planner.space import Space, Tally
 
 COMMAND = str(Path(sys.executable).with_name("meshwright"))
-JOB = {"gpus": 1024, "global_batch": 1024, "seq_len": 8192}
-"""Llama-3-70B on 1,024 H100s, about eight million tokens a step."""
+STEP = mw.Workload(global_batch=1024, seq_len=8192)
+"""Of Llama-3-70B on 1,024 H100s: about eight million tokens."""
 ROWS = 200_000
 LARGEST = """
 import resource, sys, time
@@ -87,9 +88,14 @@ def command_s(repeats: int = 5) -> float:
     return seconds_of(lambda: run(COMMAND, *words, "--seq-len", "8192"), repeats)
 
 
+def question() -> Problem:
+    """The job of the whole command."""
+    return read_problems("llama-3-70b", "dgx-h100", STEP, gpus=1024)[0]
+
+
 def candidates() -> Candidates:
     """At least `ROWS` legal plans of the job, shardings included."""
-    space, tally = Space(read_problems("llama-3-70b", "dgx-h100", None, **JOB)[0]), Tally()
+    space, tally = Space(question()), Tally()
 
     def tables() -> Iterator[Candidates]:
         rows = 0
@@ -105,7 +111,7 @@ def candidates() -> Candidates:
 
 def priced_a_second(repeats: int = 3) -> tuple[float, int]:
     """Plans priced in full, time by term and bytes by class and stage, a second on one core; and the table's rows."""
-    problem = read_problems("llama-3-70b", "dgx-h100", None, **JOB)[0]
+    problem = question()
     table = candidates()
     price(problem.job, table[:1000])
     times_s = []
