@@ -2,10 +2,10 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from meshwright.cost_models.candidates import Candidates
 from meshwright.cost_models.floor import floor_prices
-from meshwright.cost_models.layer_split import LayerSplit
 from meshwright.cost_models.price import StepTerm
 from meshwright.cost_models.simulated_price import final_price
 from meshwright.errors import AxisError
@@ -19,6 +19,9 @@ from meshwright.planner.results import Comparison, Evaluation, Explanation, Plan
 from meshwright.planner.rules import all_rules, violated
 from meshwright.planner.search import balanced_bound_s, search
 from meshwright.planner.space import single_plan
+
+if TYPE_CHECKING:
+    from meshwright.cost_models.layer_split import LayerSplit
 
 GIB = 2.0**30
 UNPRICEABLE = ("devices", "batch-dp", "batch", "layers", "shard-group-divides", "expert-ranks", "experts", "split")
