@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from meshwright.cost_models.candidates import Candidates, Recompute, Schedule, Sharding
+from meshwright.cost_models.candidates import Candidates, Recompute, Sharding
 from meshwright.cost_models.price import price
 from meshwright.cost_models.simulated_price import final_price
 from meshwright.planner.axes import AXES, axis_value, value_text
@@ -17,7 +17,7 @@ DERIVED = ("dp", "etp", "shard_group", "schedule", "recompute_layers", "sequence
 
 def neighbours(problem: Problem, plan: Candidates) -> list[tuple[str, Candidates]]:
     """Every legal plan one change away, with the change in words."""
-    values = {axis: int(getattr(plan, axis)[0]) for axis in AXES}
+    values = {axis: int(getattr(plan, axis)[0]) for axis in (*AXES, "split")}
     found = [
         (axis, value, single_plan(problem, _rederived(values, axis, value)))
         for axis, value in _single_changes(problem, values)
@@ -79,8 +79,8 @@ def _rederived(values: dict[str, int], axis: str, value: int) -> dict[str, int]:
         kept.pop("recompute", None)
     elif values["recompute"] == Recompute.FULL and axis != "pp":
         kept["recompute_layers"] = values["recompute_layers"]
-    if axis != "vpp" and values["schedule"] == Schedule.GPIPE:
-        kept["schedule"] = values["schedule"]
+    if axis not in ("pp", "vpp"):
+        kept |= {"schedule": values["schedule"], "split": values["split"]}
     if "etp" in values and axis not in ("tp", "ep"):
         kept["etp"] = values["etp"]
     return kept | {axis: value}

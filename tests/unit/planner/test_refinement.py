@@ -135,3 +135,11 @@ def test_tight_memory_makes_some_layers_recompute():
     assert found.best.axes.recompute != "none"
     assert found.per_layer.gain > 0.0
     assert len({run.split("recompute=")[1] for runs in found.per_layer.stages for run in runs}) > 1
+
+
+def test_neighbours_of_a_divided_plan_keep_its_division():
+    """A change of another axis is held against the same layers: nothing but that axis differs."""
+    explanation = mw.explain(
+        "llama-3-8b", "dgx-h100", plan="pp=4 tp=2 micro_batch=1 layers=8,9,9,6 schedule=1f1b", **SMALL
+    )
+    assert any(change.change.startswith("recompute=full") and change.delta_s > 0 for change in explanation.changes)
