@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import samples
 
-import examples
 from meshwright.cost_models.architecture import Architecture, Attention, DenseMlp, Layer
 from meshwright.cost_models.calibration import Calibration
 from meshwright.cost_models.candidates import Candidates, Recompute, RecomputeModules, Schedule, Sharding
@@ -53,7 +53,7 @@ def kept_bytes(name: str, **axes: int | bool) -> float:
     """Activation bytes of the first pipeline stage."""
     _, _, _, pp, vpp, _, micro_batch = CONFIGURATIONS[name]
     schedule = Schedule.INTERLEAVED if vpp > 1 else Schedule.ONE_F_ONE_B
-    plan = examples.plan(tp=8, pp=pp, vpp=vpp, micro_batch=micro_batch, schedule=schedule, **axes)
+    plan = samples.plan(tp=8, pp=pp, vpp=vpp, micro_batch=micro_batch, schedule=schedule, **axes)
     return float(price(paper_job(name), plan).memory.activations.max())
 
 
@@ -107,8 +107,8 @@ def test_state_bytes_are_those_of_megatrons_distributed_optimizer(
     cluster = replace(job.cluster, num_devices=dp, devices_per_node=min(dp, 8))
     job = replace(job, cluster=cluster, workload=Workload(64, SEQ_LEN, precision=precision))
     parameters = total_parameters(job.architecture)
-    zero1 = examples.plan(dp=dp, sharding=Sharding.ZERO1, shard_group=dp)
-    assert state_bytes(job, examples.plan(dp=dp)) / parameters == pytest.approx(kept + shared)
+    zero1 = samples.plan(dp=dp, sharding=Sharding.ZERO1, shard_group=dp)
+    assert state_bytes(job, samples.plan(dp=dp)) / parameters == pytest.approx(kept + shared)
     assert state_bytes(job, zero1) / parameters == pytest.approx(kept + shared / dp)
 
 
@@ -120,7 +120,7 @@ def state_bytes(job: Job, plan: Candidates) -> float:
 def test_every_parameter_is_on_one_stage() -> None:
     """Six equal inner stages, the first with the embedding, the last with the output layer: the whole model."""
     job = paper_job("175B")
-    groups = np.unique(price(job, examples.plan(pp=8, dp=8)).memory.parameters[0]) / 2
+    groups = np.unique(price(job, samples.plan(pp=8, dp=8)).memory.parameters[0]) / 2
     inner, *ends = groups
     assert len(ends) == 2
     assert 6 * inner + sum(ends) == pytest.approx(total_parameters(job.architecture))

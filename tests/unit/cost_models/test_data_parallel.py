@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+import samples
 
-import examples
 from meshwright.cost_models.candidates import Candidates, Sharding
 from meshwright.cost_models.data_parallel import beside
 from meshwright.cost_models.job import Job
@@ -35,32 +35,32 @@ def test_beside_compute_only_the_last_piece_is_waited_for() -> None:
 @pytest.mark.parametrize("sharding", [Sharding.NONE, Sharding.ZERO1, Sharding.ZERO2, Sharding.ZERO3])
 def test_overlap_never_makes_a_step_slower(sharding: Sharding) -> None:
     """What runs beside compute is waited for less than what runs after it."""
-    plan = examples.plan(dp=8, sharding=sharding, shard_group=8 if sharding else 1)
+    plan = samples.plan(dp=8, sharding=sharding, shard_group=8 if sharding else 1)
     switches = ("overlap_gradient_reduce", "overlap_parameter_gather", "overlap_fsdp")
-    after, beside_compute = (under(examples.job(), **dict.fromkeys(switches, on)) for on in (False, True))
+    after, beside_compute = (under(samples.job(), **dict.fromkeys(switches, on)) for on in (False, True))
     assert waits(beside_compute, plan) < waits(after, plan)
 
 
 def test_more_micro_batches_exchange_no_more_gradients_under_zero1() -> None:
     """Gradients accumulate and are reduced once a step; ZeRO-3 gathers parameters for every micro-batch."""
     alone = {"overlap_gradient_reduce": False, "overlap_parameter_gather": False, "overlap_fsdp": False}
-    zero1 = examples.plan(dp=8, sharding=Sharding.ZERO1, shard_group=8)
-    zero3 = examples.plan(dp=8, sharding=Sharding.ZERO3, shard_group=8)
-    few, many = (under(examples.job(global_batch=batch), **alone) for batch in (8, 64))
+    zero1 = samples.plan(dp=8, sharding=Sharding.ZERO1, shard_group=8)
+    zero3 = samples.plan(dp=8, sharding=Sharding.ZERO3, shard_group=8)
+    few, many = (under(samples.job(global_batch=batch), **alone) for batch in (8, 64))
     assert waits(many, zero1) == pytest.approx(waits(few, zero1))
     assert waits(many, zero3) == pytest.approx(8 * waits(few, zero3))
 
 
 def test_hsdp_keeps_the_heavy_traffic_inside_a_node() -> None:
     """Parameters gather inside the nodes, and gradients cross them once a step: less to wait for than under ZeRO-3."""
-    job = under(examples.job(devices=64, global_batch=512), overlap_fsdp=False, fsdp_reduce_each_micro_batch=False)
-    inside = examples.plan(dp=64, sharding=Sharding.HSDP, shard_group=8)
-    everywhere = examples.plan(dp=64, sharding=Sharding.ZERO3, shard_group=64)
+    job = under(samples.job(devices=64, global_batch=512), overlap_fsdp=False, fsdp_reduce_each_micro_batch=False)
+    inside = samples.plan(dp=64, sharding=Sharding.HSDP, shard_group=8)
+    everywhere = samples.plan(dp=64, sharding=Sharding.ZERO3, shard_group=64)
     assert waits(job, inside) < waits(job, everywhere)
 
 
 def test_fewer_bytes_in_the_reduction_take_less_time() -> None:
     """Gradients reduced in 16 bits take about half the time of fp32."""
-    job = examples.job(devices=64)
+    job = samples.job(devices=64)
     half, whole = (under(job, gradient_reduce_bytes=width, overlap_gradient_reduce=False) for width in (2.0, 4.0))
-    assert waits(half, examples.plan(dp=64)) == pytest.approx(waits(whole, examples.plan(dp=64)) / 2, rel=0.05)
+    assert waits(half, samples.plan(dp=64)) == pytest.approx(waits(whole, samples.plan(dp=64)) / 2, rel=0.05)

@@ -1,20 +1,20 @@
 """What a pipeline costs: its bubble, and the activations that it holds."""
 
 import pytest
+import samples
 
-import examples
 import meshwright as mw
 from meshwright.cost_models.candidates import Schedule
 from meshwright.cost_models.price import StepTerm, price
 
 # Wide layers and a vocabulary of almost nothing: all stages take the same time.
-EQUAL_STAGES = examples.dense(layers=16, hidden=8192, heads=64, kv_heads=64, vocab=128)
+EQUAL_STAGES = samples.dense(layers=16, hidden=8192, heads=64, kv_heads=64, vocab=128)
 
 
 def bubble_fraction(pp: int, vpp: int, micro_batches: int, schedule: Schedule) -> float:
     """Bubble over the time that the stages compute."""
-    job = examples.job(EQUAL_STAGES, devices=pp, global_batch=micro_batches, seq_len=4096)
-    costs = price(job, examples.plan(pp=pp, vpp=vpp, schedule=schedule))
+    job = samples.job(EQUAL_STAGES, devices=pp, global_batch=micro_batches, seq_len=4096)
+    costs = price(job, samples.plan(pp=pp, vpp=vpp, schedule=schedule))
     return float(costs.terms[StepTerm.BUBBLE, 0] / costs.terms[: StepTerm.RECOMPUTE, 0].sum())
 
 
@@ -37,7 +37,7 @@ def kept_by_stage(plan: str) -> list[float]:
 
     def kept(text: str) -> list[float]:
         priced = mw.evaluate(
-            examples.dense(layers=16), examples.cluster(4), global_batch=32, seq_len=2048, plan=text
+            samples.dense(layers=16), samples.cluster(4), global_batch=32, seq_len=2048, plan=text
         ).plan
         return [stage.memory.activations for stage in priced.stages]
 
@@ -68,7 +68,7 @@ def test_interleaving_holds_more_on_the_first_stage(vpp: int) -> None:
 def test_fewer_micro_batches_than_stages_hold_no_more_than_there_are() -> None:
     """A step of two micro-batches can't have four in flight."""
     two, many = (
-        price(examples.job(examples.dense(layers=16), devices=4, global_batch=batch), examples.plan(pp=4))
+        price(samples.job(samples.dense(layers=16), devices=4, global_batch=batch), samples.plan(pp=4))
         for batch in (2, 32)
     )
     assert two.num_micro_batches[0] == 2

@@ -3,8 +3,8 @@
 from itertools import product
 
 import pytest
+import samples
 
-import examples
 import meshwright as mw
 from meshwright.cost_models.stages import layers_per_chunk
 
@@ -21,8 +21,8 @@ def test_chunks_hold_all_layers_as_evenly_as_can_be(layers: int, chunks: int) ->
 
 
 def stages_of(layers: int, plan: str, **architecture: object) -> list[mw.Plan]:
-    model = examples.dense(layers=layers, **architecture)
-    return mw.evaluate(model, examples.cluster(4), global_batch=32, seq_len=1024, plan=plan).plan.stages  # type: ignore[return-value]
+    model = samples.dense(layers=layers, **architecture)
+    return mw.evaluate(model, samples.cluster(4), global_batch=32, seq_len=1024, plan=plan).plan.stages  # type: ignore[return-value]
 
 
 def test_stages_list_their_layers_chunk_by_chunk() -> None:

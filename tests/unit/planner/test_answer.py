@@ -3,15 +3,15 @@
 from dataclasses import replace
 
 import pytest
+import samples
 
-import examples
 import meshwright as mw
 from meshwright.cost_models.cluster import Cluster
 
 
 def answered(cluster: Cluster | None = None, **question: object) -> mw.PlanSet:
     settings = {"global_batch": 64, "seq_len": 2048} | question
-    return mw.plan(examples.dense(layers=16), cluster or examples.cluster(16), **settings)  # type: ignore[arg-type]
+    return mw.plan(samples.dense(layers=16), cluster or samples.cluster(16), **settings)  # type: ignore[arg-type]
 
 
 def test_alternatives_are_on_different_meshes() -> None:
@@ -52,7 +52,7 @@ def test_fewer_devices_may_do_a_step_for_less() -> None:
 @pytest.mark.parametrize(("objective", "unknown"), [("cost", "price"), ("energy", "power")])
 def test_an_objective_without_its_data_is_refused(objective: str, unknown: str) -> None:
     """Where a price or power limit isn't known, nothing is ranked by it."""
-    cluster = examples.cluster(8)
+    cluster = samples.cluster(8)
     bare = replace(cluster, accelerator=replace(cluster.accelerator, price_usd_per_hour=None, power_w=0.0))
     with pytest.raises(mw.errors.WorkloadError, match=unknown):
         answered(bare, objective=objective)

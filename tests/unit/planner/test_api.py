@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+import samples
 
-import examples
 import meshwright as mw
 from meshwright.errors import InputError
 
@@ -137,4 +137,4 @@ def test_a_calibration_is_chosen_by_name() -> None:
 
 
 def test_a_hand_made_model_on_a_hand_made_cluster() -> None:
-    assert mw.plan(examples.dense(), examples.cluster(8), global_batch=8, seq_len=1024).best.fits
+    assert mw.plan(samples.dense(), samples.cluster(8), global_batch=8, seq_len=1024).best.fits

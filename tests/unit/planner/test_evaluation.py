@@ -4,13 +4,13 @@ import json
 from typing import Any
 
 import pytest
+import samples
 
-import examples
 import meshwright as mw
 from meshwright.errors import AxisError
 from meshwright.planner.evaluation import plan_from_json
 
-MODEL, CLUSTER = examples.dense(layers=16), examples.cluster(8)
+MODEL, CLUSTER = samples.dense(layers=16), samples.cluster(8)
 QUESTION: dict[str, Any] = {"global_batch": 64, "seq_len": 2048}
 
 
@@ -80,7 +80,7 @@ def test_why_not_says_where_a_slower_plan_loses() -> None:
 
 
 def test_why_not_says_what_overflows() -> None:
-    tight = examples.cluster(8, memory_gib=12)
+    tight = samples.cluster(8, memory_gib=12)
     told = mw.explain(MODEL, tight, **QUESTION, why_not="dp=8 sharding=none micro_batch=8").why_not
     assert told is not None
     assert told.overflow_bytes > 0

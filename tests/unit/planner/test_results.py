@@ -5,14 +5,14 @@ import json
 import jsonschema
 import pydantic
 import pytest
+import samples
 
-import examples
 import meshwright as mw
 
 
 @pytest.fixture(scope="module")
 def answer() -> mw.PlanSet:
-    return mw.plan(examples.moe(), examples.cluster(16), global_batch=64, seq_len=2048, top=3)
+    return mw.plan(samples.moe(), samples.cluster(16), global_batch=64, seq_len=2048, top=3)
 
 
 def test_the_schema_is_a_schema_and_describes_every_field() -> None:
@@ -52,7 +52,7 @@ def test_nan_is_no_number(answer: mw.PlanSet) -> None:
 
 def test_best_is_the_first_and_where_nothing_fits_there_is_none(answer: mw.PlanSet) -> None:
     assert answer.best is answer.plans[0]
-    nothing = mw.plan(examples.dense(), examples.cluster(1, memory_gib=1), global_batch=8, seq_len=2048)
+    nothing = mw.plan(samples.dense(), samples.cluster(1, memory_gib=1), global_batch=8, seq_len=2048)
     assert not nothing.is_feasible
     with pytest.raises(IndexError):
         _ = nothing.best

@@ -3,30 +3,30 @@
 from typing import Any
 
 import pytest
+import samples
 
-import examples
 from meshwright.cost_models.candidates import Candidates, Recompute, RecomputeModules, Schedule, Sharding
 from meshwright.planner.axes import parse_constraints
 from meshwright.planner.rules import all_rules, obeys, runs_on, violated
 
-DENSE, MOE = examples.dense(layers=8), examples.moe(layers=8)
+DENSE, MOE = samples.dense(layers=8), samples.moe(layers=8)
 BREAKING: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "devices": ({}, {"dp": 4}),
-    "heads": ({"architecture": examples.dense(heads=12, kv_heads=12)}, {"tp": 8, "sequence_parallel": True}),
-    "kv-heads": ({"architecture": examples.dense(heads=24, kv_heads=3, hidden=3072)}, {"tp": 8}),
+    "heads": ({"architecture": samples.dense(heads=12, kv_heads=12)}, {"tp": 8, "sequence_parallel": True}),
+    "kv-heads": ({"architecture": samples.dense(heads=24, kv_heads=3, hidden=3072)}, {"tp": 8}),
     "sequence-cp": ({"seq_len": 2056}, {"cp": 8}),
     "sequence-tp": ({"seq_len": 2049}, {"tp": 8, "sequence_parallel": True}),
     "sequence-parallel": ({}, {"dp": 8, "sequence_parallel": True}),
     "batch": ({"global_batch": 24}, {"dp": 8, "micro_batch": 2}),
-    "layers": ({"architecture": examples.dense(layers=4)}, {"pp": 8}),
+    "layers": ({"architecture": samples.dense(layers=4)}, {"pp": 8}),
     "schedule-pp": ({}, {"dp": 8, "schedule": Schedule.GPIPE}),
     "interleaving": ({}, {"pp": 4, "dp": 2, "vpp": 2}),
     "interleaving-groups": ({"global_batch": 12}, {"pp": 8, "vpp": 1, "schedule": Schedule.INTERLEAVED}),
     "pipeline-full": ({"global_batch": 4}, {"pp": 8}),
     "dense-ep": ({}, {"dp": 8, "ep": 2}),
     "dense-etp": ({}, {"tp": 8, "etp": 1}),
-    "experts": ({"architecture": examples.moe(experts=6)}, {"dp": 8, "ep": 4}),
-    "expert-ranks": ({"architecture": examples.moe(experts=16)}, {"dp": 8, "ep": 16}),
+    "experts": ({"architecture": samples.moe(experts=6)}, {"dp": 8, "ep": 4}),
+    "expert-ranks": ({"architecture": samples.moe(experts=16)}, {"dp": 8, "ep": 16}),
     "expert-sequence": ({"architecture": MOE}, {"tp": 2, "dp": 4, "ep": 2}),
     "etp-tp": ({"architecture": MOE}, {"tp": 4, "dp": 2, "etp": 2}),
     "sharding-ranks": ({}, {"tp": 8, "sharding": Sharding.ZERO1}),
@@ -52,8 +52,8 @@ BREAKING: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 
 
 def broken_by(job: dict[str, Any], axes: dict[str, Any]) -> set[str]:
-    question = examples.job(**job)
-    return {rule.name for rule in violated(all_rules(question, parse_constraints((), ())), examples.plan(**axes))}
+    question = samples.job(**job)
+    return {rule.name for rule in violated(all_rules(question, parse_constraints((), ())), samples.plan(**axes))}
 
 
 @pytest.mark.parametrize("name", BREAKING)
@@ -61,9 +61,9 @@ def test_a_plan_that_breaks_a_rule_is_told_which(name: str) -> None:
     """The rule is among those that the plan breaks, and says the equation with its values."""
     job, axes = BREAKING[name]
     assert name in broken_by(job, axes)
-    question = examples.job(**job)
+    question = samples.job(**job)
     rules = {rule.name: rule for rule in all_rules(question, parse_constraints((), ()))}
-    said = rules[name].explain(examples.plan(**axes))
+    said = rules[name].explain(samples.plan(**axes))
     assert "must hold, but got" in said
     assert "=" in said.split("but got")[1]
 
@@ -84,29 +84,29 @@ def test_plans_that_people_run_break_no_rule(axes: dict[str, Any]) -> None:
 
 
 def test_a_demand_is_a_rule_like_any_other() -> None:
-    rules = all_rules(examples.job(), parse_constraints(["tp=2"], ["dp<=2"]))
-    names = [rule.name for rule in violated(rules, examples.plan(dp=8))]
+    rules = all_rules(samples.job(), parse_constraints(["tp=2"], ["dp<=2"]))
+    names = [rule.name for rule in violated(rules, samples.plan(dp=8))]
     assert names == ["you asked for tp=2", "you asked for dp<=2"]
 
 
 def test_rules_look_at_whole_tables() -> None:
     """One mask over many plans, row by row what each plan's own is."""
-    job = examples.job()
+    job = samples.job()
     rules = all_rules(job, parse_constraints((), ()))
-    rows = [examples.plan(dp=8), examples.plan(tp=3), examples.plan(tp=8), examples.plan(pp=8, micro_batch=3)]
+    rows = [samples.plan(dp=8), samples.plan(tp=3), samples.plan(tp=8), samples.plan(pp=8, micro_batch=3)]
     assert obeys(rules, Candidates.concatenate(rows)).tolist() == [not violated(rules, row) for row in rows]
 
 
 def test_every_rule_reads_only_the_axes_that_it_names() -> None:
     """Rules are looked at as soon as their axes are known, so they may not look at others."""
-    job = examples.job(MOE)
+    job = samples.job(MOE)
     for rule in all_rules(job, parse_constraints((), ())):
         reads: set[str] = set()
 
         class Watched:
             def __getattr__(self, name: str, reads: set[str] = reads) -> Any:
                 reads.add(name)
-                return getattr(examples.plan(dp=8), name)
+                return getattr(samples.plan(dp=8), name)
 
             def __len__(self) -> int:
                 return 1
@@ -117,11 +117,9 @@ def test_every_rule_reads_only_the_axes_that_it_names() -> None:
 
 def test_a_plan_for_any_framework_says_on_which_it_runs() -> None:
     """ZeRO-3 beside pipeline stages is torchtitan's, ZeRO-1 beside interleaving Megatron's."""
-    job = examples.job()
-    fsdp = examples.plan(pp=2, dp=4, sharding=Sharding.ZERO3, shard_group=4)
-    interleaved = examples.plan(
-        pp=2, vpp=2, dp=4, sharding=Sharding.ZERO1, shard_group=4, schedule=Schedule.INTERLEAVED
-    )
+    job = samples.job()
+    fsdp = samples.plan(pp=2, dp=4, sharding=Sharding.ZERO3, shard_group=4)
+    interleaved = samples.plan(pp=2, vpp=2, dp=4, sharding=Sharding.ZERO1, shard_group=4, schedule=Schedule.INTERLEAVED)
     titan, megatron = runs_on(job, Candidates.concatenate([fsdp, interleaved]))
     assert titan == ("torchtitan",)
     assert "megatron-core" in megatron

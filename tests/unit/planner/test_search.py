@@ -1,14 +1,14 @@
 """The search on questions with a known end."""
 
 import pytest
+import samples
 
-import examples
 from meshwright.planner.search import KEEP, search
 
 
 def test_a_single_device_has_one_mesh_and_finds_the_best_micro_batch() -> None:
     """With nothing to divide, what is left are micro-batches and recomputation."""
-    found = search(examples.problem(devices=1))
+    found = search(samples.problem(devices=1))
     assert found.is_feasible
     assert {int(getattr(found.candidates, axis)[0]) for axis in ("dp", "tp", "pp", "cp")} == {1}
     assert found.candidates.recompute[0] == 0  # nothing is short, so nothing is repeated
@@ -16,7 +16,7 @@ def test_a_single_device_has_one_mesh_and_finds_the_best_micro_batch() -> None:
 
 def test_where_nothing_fits_the_nearest_plan_is_kept() -> None:
     """Half a gigabyte holds no model: one plan is left, and it overflows."""
-    problem = examples.problem(memory_gib=0.5)
+    problem = samples.problem(memory_gib=0.5)
     found = search(problem)
     assert not found.is_feasible
     assert len(found.candidates) == 1
@@ -27,7 +27,7 @@ def test_where_nothing_fits_the_nearest_plan_is_kept() -> None:
 
 def test_where_the_rules_leave_nothing_there_is_no_plan() -> None:
     """Seven devices divide neither heads nor batch nor layers."""
-    found = search(examples.problem(devices=8, global_batch=1, fix=["dp=8"]))
+    found = search(samples.problem(devices=8, global_batch=1, fix=["dp=8"]))
     assert not found.is_feasible
     assert len(found.candidates) == 0
     assert found.costs is None
@@ -36,7 +36,7 @@ def test_where_the_rules_leave_nothing_there_is_no_plan() -> None:
 
 def test_enough_plans_are_kept_for_alternatives() -> None:
     """At least `KEEP` plans where that many fit, all of which fit, the fastest first."""
-    problem = examples.problem()
+    problem = samples.problem()
     found = search(problem)
     assert found.costs is not None
     assert len(found.candidates) >= KEEP
@@ -47,13 +47,13 @@ def test_enough_plans_are_kept_for_alternatives() -> None:
 def test_progress_counts_the_tables() -> None:
     """Called once for each table, with ascending numbers."""
     seen: list[int] = []
-    search(examples.problem(), seen.append)
+    search(samples.problem(), seen.append)
     assert seen == list(range(len(seen)))
     assert seen
 
 
 def test_a_demand_of_the_user_is_a_reason_of_exclusion() -> None:
     """The account names what the user asked for among the rules."""
-    account = search(examples.problem(fix=["schedule=gpipe"], limit=["dp<=4"])).account
+    account = search(samples.problem(fix=["schedule=gpipe"], limit=["dp<=4"])).account
     assert all(number > 0 for number in account.excluded.values())
     assert account.total == sum(account.excluded.values()) + account.did_not_fit + account.pruned + account.priced

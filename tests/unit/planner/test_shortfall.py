@@ -4,16 +4,16 @@ import re
 from typing import Any
 
 import pytest
+import samples
 
-import examples
 import meshwright as mw
 
 QUESTION: dict[str, Any] = {"global_batch": 64, "seq_len": 4096, "calibration": "spec-sheet"}
 
 
 def short(memory_gib: float = 2.0, **more: Any) -> mw.PlanSet:
-    cluster = examples.cluster(more.pop("devices", 8), memory_gib)
-    return mw.plan(examples.dense(layers=16), cluster, **(QUESTION | more))
+    cluster = samples.cluster(more.pop("devices", 8), memory_gib)
+    return mw.plan(samples.dense(layers=16), cluster, **(QUESTION | more))
 
 
 def test_the_nearest_plan_and_its_overflow_are_told() -> None:
