@@ -7,7 +7,7 @@ import numpy as np
 from meshwright.cost_models.candidates import Candidates, FloatColumn, Sharding
 from meshwright.cost_models.job import Job
 from meshwright.cost_models.kernel_calls import KernelCalls
-from meshwright.cost_models.memory import data_ranks, memory_breakdown
+from meshwright.cost_models.memory import SteadyBytes, data_ranks, memory_breakdown, steady_bytes
 from meshwright.cost_models.pipeline import bubble_s, num_micro_batches, pipeline_comm_s, stage_passes
 from meshwright.cost_models.stage_costs import StageModel, stage_costs, stage_model
 from meshwright.cost_models.terms import LayerTerm
@@ -38,14 +38,23 @@ def floor_prices(job: Job, candidates: Candidates) -> Floor:
     passes = stage_passes(stages)
     sends_s = pipeline_comm_s(job, KernelCalls(job), candidates, micro_batches, stages.boundary_bytes[problem])
     sharded = most_sharded(job, candidates)
-    memory = memory_breakdown(leanest(job), sharded, stages, problem)
     return Floor(
         step_time_s=micro_batches * passes.slowest_s[problem]
         + bubble_s(candidates, micro_batches, passes, problem)
         + sends_s,
-        memory_bytes=(memory.total - memory.working * (1.0 + job.framework.fragmentation)).max(axis=1),
+        memory_bytes=forward_end_bytes(job, steady_bytes(leanest(job), sharded, stages, problem)),
         balanced_s=micro_batches * (balanced_compute_s(model) * stages.num_stages).sum(axis=1)[problem] / candidates.pp,
     )
+
+
+def forward_end_bytes(job: Job, steady: SteadyBytes) -> FloatColumn:
+    """(num_candidates,) what the fullest device holds at the end of a forward pass, without any working set.
+
+    Gradients count where they persist from step to step; elsewhere there may be none yet.
+    """
+    persisting = steady.gradients if job.framework.gradients_persist else 0.0
+    allocated = steady.parameters + steady.optimizer + steady.kept + persisting
+    return np.asarray((allocated * (1.0 + job.framework.fragmentation)).max(axis=1) + job.framework.context_bytes)
 
 
 def mean_state_bytes(job: Job, candidates: Candidates) -> FloatColumn:

@@ -101,12 +101,27 @@ def state_bytes(job: Job, candidates: Candidates) -> tuple[FloatColumn, FloatCol
     return column("parameter"), column("gradient"), column("optimizer"), column("optimizer_temporary")
 
 
-def memory_breakdown(job: Job, candidates: Candidates, stages: StageCosts, problem: IntColumn) -> MemoryBreakdown:
-    """Peak bytes of every group of stages.
+@dataclass(frozen=True)
+class SteadyBytes:
+    """Bytes that don't change from moment to moment of a step; (num_candidates, num_groups) each.
 
-    The peak lies in the last backward pass (all states, activations in flight, the working set) or in the optimizer
-    step (all states and the step's temporaries), whichever is higher.
+    Attributes:
+        parameters: As sharded between their uses.
+        gradients: Once all are made.
+        optimizer: Master weights and moments.
+        temporary: Alive only inside the optimizer step.
+        kept: Activations of all micro-batches in flight, at the end of the last one's forward pass.
     """
+
+    parameters: StageBytes
+    gradients: StageBytes
+    optimizer: StageBytes
+    temporary: StageBytes
+    kept: StageBytes
+
+
+def steady_bytes(job: Job, candidates: Candidates, stages: StageCosts, problem: IntColumn) -> SteadyBytes:
+    """States and kept activations of every group of stages."""
     dense, expert = stages.dense_parameters[problem], stages.expert_parameters[problem]
     adapter = stages.adapter_parameters[problem]
     frozen = job.workload.trains_adapters
@@ -126,7 +141,19 @@ def memory_breakdown(job: Job, candidates: Candidates, stages: StageCosts, probl
         optimizer, temporary = per_optimizer * trained, per_temporary * trained
     micro_batches = num_micro_batches(job, candidates)
     flying = in_flight(candidates, micro_batches, stages.first_index[problem])
-    kept = flying * stages.activation_bytes[problem]
+    activations = flying * stages.activation_bytes[problem]
+    return SteadyBytes(parameters, gradients, optimizer, temporary, activations)
+
+
+def memory_breakdown(job: Job, candidates: Candidates, stages: StageCosts, problem: IntColumn) -> MemoryBreakdown:
+    """Peak bytes of every group of stages.
+
+    The peak lies in the last backward pass (all states, activations in flight, the working set) or in the optimizer
+    step (all states and the step's temporaries), whichever is higher.
+    """
+    steady = steady_bytes(job, candidates, stages, problem)
+    parameters, gradients, optimizer = steady.parameters, steady.gradients, steady.optimizer
+    kept, temporary = steady.kept, steady.temporary
     resharding = job.framework.zero2_by_unit & (candidates.sharding == Sharding.ZERO2)[:, None]
     states = _Changing(parameters, gradients, kept, np.zeros_like(kept))
     peak = backward_peak(job, candidates, stages, problem, states)

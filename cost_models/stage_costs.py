@@ -1,6 +1,7 @@
 """Time, parameters and activation bytes of every pipeline stage, once for each distinct stage problem."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -25,10 +26,10 @@ class StageCosts:
         adapter_parameters: Low-rank adapters on a device.
         table_parameters: Embedding and output tables on a device.
         activation_bytes: Kept by one micro-batch in flight.
-        moments: Bytes beside the states, at every moment that may be the peak.
         boundary_bytes: (num_problems,) message between neighbouring stages.
         first_index: Earliest stage of the group.
         num_stages: Stages of the group.
+        model: What they were added up from.
     """
 
     forward_s: StageTable
@@ -40,10 +41,15 @@ class StageCosts:
     adapter_parameters: StageTable
     table_parameters: StageTable
     activation_bytes: StageTable
-    moments: StageMoments
     boundary_bytes: FloatColumn
     first_index: StageTable
     num_stages: StageTable
+    model: StageModel
+
+    @cached_property
+    def moments(self) -> StageMoments:
+        """Bytes beside the states at every moment that may be the peak; only full prices need them."""
+        return stage_moments(self.model)
 
 
 def stage_costs(model: StageModel) -> StageCosts:
@@ -61,10 +67,10 @@ def stage_costs(model: StageModel) -> StageCosts:
         adapter_parameters=adapter,
         table_parameters=tables,
         activation_bytes=model.kept_bytes,
-        moments=stage_moments(model),
         boundary_bytes=model.memory.boundary[problems.shape],
         first_index=problems.layouts.first_index[problems.layout],
         num_stages=problems.layouts.num_stages[problems.layout],
+        model=model,
     )
 
 
