@@ -22,8 +22,9 @@ def plan(
     ] = "time",
     top: Annotated[int, typer.Option(help="Plans to show.")] = 10,
     uneven: Annotated[
-        bool, typer.Option("--uneven/--even", help="Divide layers explicitly where the framework can be told so.")
-    ] = True,
+        bool | None,
+        typer.Option("--uneven/--even", help="Divide layers explicitly.  [default: where even stages are unbalanced]"),
+    ] = None,
     per_layer: Annotated[
         bool, typer.Option("--per-layer", help="Tell what a strategy of its own for each layer would bring.")
     ] = False,

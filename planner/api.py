@@ -62,7 +62,7 @@ def plan(
     limit: Sequence[str] = (),
     objective: str = "time",
     top: int = 10,
-    uneven: bool = True,
+    uneven: bool | None = None,
     per_layer: bool = False,
     progress: Progress | None = None,
     **question: Unpack[Question],
@@ -77,7 +77,7 @@ def plan(
         limit: Bounds on axes, as `["pp<=8"]`.
         objective: What ranks plans: `time`, `cost` or `energy` a step.
         top: How many plans are wanted.
-        uneven: Whether layers may be divided explicitly, where the framework can be told so.
+        uneven: Whether layers are divided explicitly, where the framework can be told so; None where it may pay.
         per_layer: Whether to tell what a strategy (degree, recomputation) of its own for each layer would bring.
         progress: Called now and then with the number of tables looked at.
         **question: See `Question`.

@@ -72,7 +72,7 @@ def test_frameworks_without_explicit_divisions_keep_their_own():
 
 def test_a_division_must_hold_every_layer_once():
     """The message shows what was given and what must hold."""
-    with pytest.raises(AxisError, match="add up to the model's.*given=9x2"):
+    with pytest.raises(AxisError, match=r"add up to the model's.*given=9x2"):
         mw.evaluate("llama-3-8b", "dgx-h100", plan="pp=2 layers=9,9", **SMALL)
 
 
@@ -98,7 +98,7 @@ def test_every_schedule_is_priced_and_simulated():
 
 def test_an_unknown_schedule_is_refused_with_the_known_ones():
     """The message lists what there is."""
-    with pytest.raises(mw.errors.InputError, match="schedules are auto, all, or some of gpipe.*'zb-x'"):
+    with pytest.raises(mw.errors.InputError, match=r"schedules are auto, all, or some of gpipe.*'zb-x'"):
         mw.plan("llama-3-8b", "dgx-h100", schedules="zb-x", **SMALL)
 
 
