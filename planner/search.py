@@ -169,9 +169,8 @@ def _fastest_first(problem: Problem, space: Space, plans: Candidates) -> Candida
 
 def _nearest(problem: Problem, space: Space, tally: Tally) -> Candidates:
     """Of the plans that came nearest to fitting the one that needs the least memory; empty if there is no plan."""
-    if not tally.too_large:
-        return space.meshes[:0]
-    table = Candidates.concatenate(tally.too_large)
+    meshes = Candidates.concatenate([space.meshes[:0], *tally.meshes_too_large])
+    table = Candidates.concatenate([space.thriftiest(meshes), *tally.too_large])
     table = Candidates.concatenate([table, most_recomputed(problem, table)])
     table, _ = space.with_shardings(table[obeys(space.rules_before_sharding, table)], Tally())
     if not len(table):

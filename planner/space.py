@@ -70,17 +70,20 @@ class Tally:
         excluded: Combinations that a rule excluded, by rule name.
         did_not_fit: Combinations that need more memory than a device has.
         too_large: Those of them that came nearest.
+        meshes_too_large: Meshes with their expert axes that fell by their states alone, likewise.
     """
 
     total: int = 0
     excluded: Counter[str] = field(default_factory=Counter)
     did_not_fit: int = 0
     too_large: list[Candidates] = field(default_factory=list)
+    meshes_too_large: list[Candidates] = field(default_factory=list)
 
-    def remember(self, table: Candidates, num_bytes: FloatColumn) -> None:
+    def remember(self, table: Candidates, num_bytes: FloatColumn, *, only_meshes: bool = False) -> None:
         """Keeps the plans of a table that need the least memory, in case nothing fits."""
         if len(table):
-            self.too_large.append(table[np.argsort(num_bytes, kind="stable")[:REMEMBERED]])
+            kept = self.meshes_too_large if only_meshes else self.too_large
+            kept.append(table[np.argsort(num_bytes, kind="stable")[:REMEMBERED]])
 
 
 @dataclass(frozen=True)
@@ -203,6 +206,17 @@ class Space:
         kept, picked = self._obeying(grown, self._rules_on(known, frozenset(AXES)), tally, 1)
         return kept, rows[picked]
 
+    def thriftiest(self, meshes: Candidates) -> Candidates:
+        """Meshes with their expert axes grown to plans, by the options that need the least memory of those allowed."""
+        sequence, experts, micro_batch, schedule, recompute, _ = self.steps
+        steps = (
+            replace(micro_batch, rows=micro_batch.rows[:1]),
+            _preferred(schedule, int(Schedule.ONE_F_ONE_B)),
+            _preferred(recompute, int(Recompute.FULL), int(Recompute.NONE)),
+        )
+        known = MESH | frozenset((*sequence.axes, *experts.axes))
+        return Candidates.concatenate([meshes[:0], *self._grown(meshes, steps, known, Tally(), 0)])
+
     def _grown(
         self, table: Candidates, steps: Sequence[Options], known: frozenset[str], tally: Tally, weight: int
     ) -> Iterator[Candidates]:
@@ -226,7 +240,7 @@ class Space:
             return table
         num_bytes = mean_state_bytes(self.problem.job, table)
         fits = num_bytes <= self.problem.memory_limit_bytes
-        tally.remember(table[~fits], num_bytes[~fits])
+        tally.remember(table[~fits], num_bytes[~fits], only_meshes=True)
         tally.did_not_fit += int(np.count_nonzero(~fits)) * weight
         return table[fits]
 
@@ -247,6 +261,12 @@ class Space:
                 tally.excluded[rule.name] += failed * weight
                 table, rows = table[holds], rows[holds]
         return table, rows
+
+
+def _preferred(step: Options, *values: int) -> Options:
+    """The last option of a step with each of these values on its first axis; all options if there is none."""
+    rows = [[row for row in step.rows if row[0] == value][-1:] for value in values]
+    return replace(step, rows=tuple(row for found in rows for row in found) or step.rows)
 
 
 def _table(meshes: IntColumn) -> Candidates:
