@@ -23,10 +23,12 @@ def test_name_comes_before_kind_before_default():
 
 
 def test_collectives_follow_the_accelerator():
-    """Collectives are found by the same keys."""
-    particular = CollectiveRates(launch_s=1.0)
-    assert Calibration("c", collectives={"nvidia-hopper": particular}).collective_rates(CLUSTER) == particular
-    assert Calibration("c").collective_rates(CLUSTER) == CollectiveRates()
+    """Collectives are found by the same keys, and without training steps nothing changes them."""
+    particular = CollectiveRates(launch_s=1.0, bandwidth_fraction=0.5)
+    for table, expected in (({"nvidia-hopper": particular}, particular), ({}, CollectiveRates())):
+        found = Calibration("c", collectives=table).collective_rates(CLUSTER)
+        assert found.launch_s == expected.launch_s
+        assert [found.bandwidth(level) for level in CLUSTER.levels] == [expected.bandwidth(CLUSTER.levels[0])]
 
 
 def test_spec_sheet_knows_no_device():
