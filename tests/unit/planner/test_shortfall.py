@@ -26,6 +26,15 @@ def test_the_nearest_plan_and_its_overflow_are_told() -> None:
     assert re.search(r"needs [\d.]+ of [\d.]+ GiB on stage \d+: \w+ \d+ %|needs .* GiB .*%", told.message)
 
 
+@pytest.mark.parametrize("fix", ["micro_batch=2", "vpp=2", "recompute=selective", "schedule=gpipe", "tp=2"])
+def test_the_nearest_plan_is_as_demanded(fix: str) -> None:
+    """A model whose states alone overflow still has a nearest plan, whatever axis is fixed."""
+    told = short(memory_gib=0.5, fix=[fix]).shortfall
+    assert told is not None
+    assert told.nearest is not None
+    assert fix in told.nearest.text.split()
+
+
 def test_every_remedy_really_helps() -> None:
     """Asked again with the change, the question has a plan, which is the one that the remedy names."""
     told = short(framework="megatron-core", fix=["recompute=none", "tp=1"], memory_gib=4.0).shortfall
