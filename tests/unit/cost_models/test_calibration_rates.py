@@ -28,7 +28,7 @@ def test_collectives_follow_the_accelerator():
     for table, expected in (({"nvidia-hopper": particular}, particular), ({}, CollectiveRates())):
         found = Calibration("c", collectives=table).collective_rates(CLUSTER)
         assert found.launch_s == expected.launch_s
-        assert [found.bandwidth(level) for level in CLUSTER.levels] == [expected.bandwidth(CLUSTER.levels[0])]
+        assert found.bandwidth_fractions == {"nvlink": expected.bandwidth_fraction}
 
 
 def test_spec_sheet_knows_no_device():
