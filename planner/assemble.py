@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from meshwright.cost_models.candidates import (
     OWN_SPLIT,
@@ -18,6 +19,7 @@ from meshwright.cost_models.cluster import Cluster
 from meshwright.cost_models.flops import step_flops
 from meshwright.cost_models.job import Job
 from meshwright.cost_models.memory import expert_data_ranks
+from meshwright.cost_models.pipeline import in_flight
 from meshwright.cost_models.price import COMMUNICATION_TERMS, HOST_TERMS, Costs, StepTerm
 from meshwright.cost_models.spending import cost_usd, energy_j
 from meshwright.cost_models.stages import row_layout
@@ -194,17 +196,33 @@ def breakdown(costs: Costs, row: int) -> StepBreakdown:
 
 
 def stage_reports(priced: PricedRow) -> tuple[StageReport, ...]:
-    """Peak memory of every stage, equal stages repeated."""
+    """Peak memory of every stage; later stages of a group hold fewer micro-batches than the one that was priced."""
     layout = row_layout(priced.problem.job, priced.candidates, priced.row)
     memory = {name: getattr(priced.costs.memory, name)[priced.row] for name in MEMORY_CLASSES}
+    flying = _in_flight_of_stages(priced)
+    fewer = flying / flying[layout.first_index.astype(np.int64)][layout.group_of_stage]
     reports = []
     for stage, group in enumerate(layout.group_of_stage):
-        classes = MemoryClasses(**{name: float(values[group]) for name, values in memory.items()})
-        total = sum(float(values[group]) for values in memory.values())
+        values = {name: float(of_groups[group]) for name, of_groups in memory.items()}
+        given_back = values["activations"] * (1.0 - float(fewer[stage]))
+        values["activations"] -= given_back
+        values["fragmentation"] -= given_back * priced.problem.job.framework.fragmentation
         reports.append(
-            StageReport(stage=stage, layers=layout.layers_on(stage), peak_memory_bytes=total, memory=classes)
+            StageReport(
+                stage=stage,
+                layers=layout.layers_on(stage),
+                peak_memory_bytes=sum(values.values()),
+                memory=MemoryClasses(**values),
+            )
         )
     return tuple(reports)
+
+
+def _in_flight_of_stages(priced: PricedRow) -> NDArray[np.float64]:
+    """(pp,) micro-batches in flight on every stage of a plan."""
+    one = slice(priced.row, priced.row + 1)
+    stages = np.arange(priced.axis("pp"), dtype=np.float64)[None, :]
+    return np.asarray(in_flight(priced.candidates[one], priced.costs.num_micro_batches[one], stages)[0])
 
 
 def rank_layout(priced: PricedRow) -> RankLayout:
