@@ -201,7 +201,8 @@ def backward_peak(
     Where all states stay, it is the same for all plans of a stage problem. Gradients that don't persist from step to
     step grow during the backward pass of a single micro-batch, and the parameters of `Gathering.GRADIENTS` go.
     """
-    ways, moments = gathering(job, candidates), stages.moments
+    ways = gathering(job, candidates)
+    moments = stages.moments(frozenset(np.unique(ways).tolist()))
     grows = ~np.bool_(job.framework.gradients_persist) & (num_micro_batches(job, candidates) == 1)
     goes = ways == Gathering.GRADIENTS
     kept_change, working = moments.at_peak

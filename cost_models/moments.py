@@ -41,13 +41,19 @@ class StageMoments:
 
     Attributes:
         kept_change: What the kept activations are more (or less, negative) than at the end of the forward pass.
-        working: (num_gatherings, num_problems, num_groups, num_moments) alive on top.
-        done: (num_gatherings, ...) share of the stage's gradients that this backward pass has made.
+        working: (num_gatherings, num_problems, num_groups, num_moments) alive on top; 0 for ways not present.
+        ways: By `Gathering`; None for those that are not present.
     """
 
     kept_change: MomentTable
     working: MomentTable
-    done: MomentTable
+    ways: tuple["_Moments | None", ...]
+
+    @cached_property
+    def done(self) -> MomentTable:
+        """(num_gatherings, ...) share of the stage's gradients that this backward pass has made."""
+        nothing = np.zeros_like(self.working[0])
+        return np.stack([nothing if way is None else way.done() for way in self.ways])
 
     @cached_property
     def beside(self) -> MomentTable:
@@ -111,15 +117,16 @@ def units(model: StageModel) -> Units:
     )
 
 
-def stage_moments(model: StageModel) -> StageMoments:
-    """Working sets, kept activations and gradients of every stage at every moment."""
+def stage_moments(model: StageModel, present: frozenset[int]) -> StageMoments:
+    """Working sets, kept activations and gradients of every stage at every moment, for the gatherings present."""
     parts = units(model)
-    ways = [_Moments(model, parts, gathering) for gathering in Gathering]
-    return StageMoments(
-        kept_change=ways[0].kept_change(),
-        working=np.stack([way.working() for way in ways]),
-        done=np.stack([way.done() for way in ways]),
-    )
+    ways = tuple(_Moments(model, parts, way) if way in present else None for way in Gathering)
+    kept_change = next(way.kept_change() for way in ways if way is not None)
+    working = np.zeros((len(ways), *kept_change.shape))
+    for index, way in enumerate(ways):
+        if way is not None:
+            working[index] = way.working()
+    return StageMoments(kept_change, working, ways)
 
 
 class _Moments:

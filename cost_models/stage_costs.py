@@ -1,7 +1,6 @@
 """Time, parameters and activation bytes of every pipeline stage, once for each distinct stage problem."""
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
@@ -46,10 +45,9 @@ class StageCosts:
     num_stages: StageTable
     model: StageModel
 
-    @cached_property
-    def moments(self) -> StageMoments:
-        """Bytes beside the states at every moment that may be the peak; only full prices need them."""
-        return stage_moments(self.model)
+    def moments(self, present: frozenset[int]) -> StageMoments:
+        """Bytes beside the states at every moment that may be the peak, for the `Gathering` values present."""
+        return stage_moments(self.model, present)
 
 
 def stage_costs(model: StageModel) -> StageCosts:
