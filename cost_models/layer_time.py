@@ -18,8 +18,8 @@ from meshwright.cost_models.shapes import Shapes
 from meshwright.cost_models.terms import TermTable
 
 EXPERT_KERNELS = 2.0
-"""Kernels of a MoE layer relative to a dense one: router, top-k, permutes and exchanges come on top (Megatron-core's
-token dispatcher, counted)."""
+"""Kernels of a MoE layer relative to a dense one: router, top-k, permutes and exchanges come on top. An estimate,
+not counted."""
 MODULES = tuple(RecomputeModules)
 
 

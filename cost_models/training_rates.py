@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 OVERLAP_SLOWDOWN = 0.15
-"""Compute lost while communication runs beside it: NCCL's channels take about 20 of an H100's 132 SMs."""
+"""Compute lost while communication runs beside it. An estimate, not measured: about 20 of an H100's 132 SMs."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,8 +18,9 @@ GIB = 2.0**30
 
 
 CACHED = 0.09
-"""Free blocks that a caching allocator still holds at the peak, over allocated bytes: more than a run needs. Fitted:
-the median of published peaks that `nvidia-smi` or the allocator reports (`datasets/runs`)."""
+"""Free blocks that a caching allocator still holds at the peak, over allocated bytes: more than a run needs. Chosen
+once, not fitted: it brings the median of published peaks that `nvidia-smi` or the allocator reports near the prediction
+(`datasets/runs`), with no rows held back."""
 
 
 @dataclass(frozen=True, slots=True)
