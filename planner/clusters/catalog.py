@@ -85,6 +85,24 @@ def find_name(folder: str, name: str) -> str | None:
     return _names(folder).get(key) or _aliases(folder).get(key)
 
 
+def nearest_accelerator(name: str) -> str | None:
+    """The catalog's accelerator that a free-form name most likely means; None if none is near.
+
+    Makers and counts say nothing more (`8x NVIDIA Tesla V100-SXM2-32G`); what else follows a known name is left
+    out from the end: memory that the catalog's part hasn't (`h100-94gb`), the size of a pod (`v5p-128`), the letters of
+    a variant (`rtx-3090-ti`, `910b4`).
+    """
+    counted = re.sub(r"\b\d+\s*x\s*(?=[a-z])|\s*x\s*\d+\b", "", name.lower())
+    words = [word for word in re.findall(r"[a-z0-9]+", counted) if word not in _SAYS_NOTHING]
+    words = [re.sub(r"^(\d+)gi?b?$", r"\1gb", word) for word in words]
+    shorter = ["-".join(words[:count]) for count in range(len(words), 0, -1)]
+    variants = [re.sub(r"(?<=\d)[a-z]{1,2}$|(?<=\d[a-z])\d$", "", text) for text in shorter]
+    return next((found for text in (name, *shorter, *variants) if (found := find_name("accelerators", text))), None)
+
+
+_SAYS_NOTHING = {"nvidia", "tesla", "amd", "instinct", "google", "huawei", "intel", "habana", "aws", "gpu", "npu", "oam"}
+
+
 def unknown_name(name: str, folders: tuple[str, ...], noun: str) -> str:
     """What to say when no file has that name."""
     from difflib import get_close_matches  # noqa: PLC0415 - only errors need it

@@ -12,8 +12,9 @@ def typical_cluster(
 ) -> Cluster:
     """The cluster that someone with so many of these devices in a node most likely has.
 
-    Which node is usual is data: `typical_nodes` of the accelerator's file. Where none has exactly that many
-    devices, the next larger one lends its links; a run on fewer devices than a node has uses part of one.
+    Which node is usual is data: `typical_nodes` of the accelerator's file, which may be another accelerator's node
+    that its like stands in. Where none has exactly that many devices, the next larger one lends its links; a run on
+    fewer devices than a node has uses part of one.
 
     Args:
         accelerator_name: A name or alias of the catalog.
@@ -30,6 +31,7 @@ def typical_cluster(
         raise ClusterError(f"a node needs at least 1 device, but got {devices_per_node}")
     fitting = [size for size in sorted(entry.typical_nodes) if size >= devices_per_node]
     node = catalog_cluster(node_name or entry.typical_nodes[fitting[0] if fitting else max(entry.typical_nodes)])
+    node = node if node_name else replace(node, accelerator=entry.accelerator)
     return _repacked(node, devices_per_node).resized(num_devices)
 
 

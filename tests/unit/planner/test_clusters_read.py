@@ -14,6 +14,7 @@ from meshwright.planner.clusters import (
     read_cluster,
     typical_cluster,
 )
+from meshwright.planner.clusters.catalog import nearest_accelerator
 
 
 def the(name: str, num_devices: int | None = None, num_nodes: int | None = None) -> Cluster:
@@ -156,6 +157,32 @@ def test_no_node_is_invented() -> None:
         typical_cluster("h100-80gb", 16, 32)
     with pytest.raises(ClusterError, match="at least 1 device"):
         typical_cluster("h100-80gb", 0, 8)
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("8x NVIDIA Tesla V100-SXM2-32G", "v100-32gb"),
+        ("AMD Instinct MI300X (192GB)", "mi300x"),
+        ("h100-94gb", "h100-80gb"),
+        ("TPU v5p-128", "tpu-v5p"),
+        ("rtx4090d", "rtx-4090"),
+        ("ascend-910b4", "ascend-910b"),
+        ("a100-pcie", "a100-pcie-80gb"),
+        ("a1000", None),
+        ("metax-c500", None),
+        ("", None),
+    ],
+)
+def test_free_form_names_find_their_accelerator_or_none(written: str, meant: str | None) -> None:
+    """Makers, counts, memory and variants are looked through; another chip's digits are not."""
+    assert nearest_accelerator(written) == meant
+
+
+def test_an_accelerator_may_borrow_the_node_of_its_like() -> None:
+    borrowed = typical_cluster("a10", 8, 16)
+    assert borrowed.accelerator.name == "a10"
+    assert borrowed.levels == typical_cluster("a30", 8, 16).levels
 
 
 def test_the_catalog_lists_itself_by_name() -> None:
