@@ -87,7 +87,7 @@ def tensor_exchange(calls: KernelCalls, shapes: Shapes, first: LinearTime) -> Bl
 
     Forward: all-reduce of the output, or with sequence parallelism all-gather of the input and reduce-scatter of the
     output. Backward: the same volume, and with sequence parallelism one more all-gather for the weight gradient.
-    What runs beside products slows them.
+    What runs beside products slows them. Rings over several nodes are held up at every node (`collective_stall_s`).
     """
     hidden_bytes = shapes.tokens * calls.job.architecture.hidden * calls.width
     one = np.ones_like(shapes.tp)
@@ -96,6 +96,8 @@ def tensor_exchange(calls: KernelCalls, shapes: Shapes, first: LinearTime) -> Bl
     scatter = np.where(
         sp, calls.reduce_scatter(hidden_bytes, shapes.tp, one), calls.all_reduce(hidden_bytes, shapes.tp, one)
     )
+    stall_s = border_stall_s(calls, shapes)
+    gather, scatter = gather + sp * stall_s, scatter + stall_s
     profile = calls.job.framework
     slowdown = calls.training.overlap_slowdown
     exposed_share = 1.0 - (1.0 - slowdown) * profile.overlap_tensor_forward
@@ -107,6 +109,12 @@ def tensor_exchange(calls: KernelCalls, shapes: Shapes, first: LinearTime) -> Bl
         backward = 2.0 * gather + scatter
     size = len(shapes)
     return BlockTime(term_table(size, tensor_comm=forward), term_table(size, tensor_comm=backward))
+
+
+def border_stall_s(calls: KernelCalls, shapes: Shapes) -> FloatColumn:
+    """(num_shapes,) time by which nodes hold up one tensor-parallel collective; 0 where it stays within one."""
+    nodes = shapes.tp / calls.job.cluster.devices_per_node
+    return np.where(nodes > 1, nodes, 0.0) * calls.job.framework.collective_stall_s
 
 
 def linear_block(

@@ -41,6 +41,21 @@ class StateBytes:
         return replace(self, gradient=self.gradient_fp16)
 
 
+@dataclass(frozen=True, slots=True)
+class SendStall:
+    """Time by which every message between stages holds up both of its ends, in large jobs.
+
+    Attributes:
+        seconds: Of one message at one end.
+        devices: Jobs of so many devices have it,
+        tp: and so have tensor-parallel groups of so many, whatever the job's size.
+    """
+
+    seconds: float
+    devices: int
+    tp: int
+
+
 @dataclass(frozen=True)
 class FrameworkProfile:
     """One framework: which axes it offers, what it keeps, what it fuses, what it overlaps.
@@ -123,8 +138,9 @@ class FrameworkProfile:
         gathers_per_layer: Collectives in which ZeRO-3 gathers the parameters of a layer.
         kernels_per_layer: Kernels launched in the forward pass of a dense layer.
         host_launch_s: Host time to launch one kernel; 0 with graphs or whole-program compilation.
-        collective_stall_s: Host time by which every tensor-parallel collective is held up, per rank of its group, once
-            pipeline stages lie on several nodes.
+        collective_stall_s: Time by which every tensor-parallel collective is held up: on the device per node that its
+            ring passes, and on the host per rank of its group once pipeline stages lie on several nodes.
+        send_stall: What messages between stages wait for beside their links; None for nothing.
         context_bytes: Device memory outside the allocator: context, communicators, library workspaces.
         communication_bytes: The part of it that only several devices have: communicators' buffers, and buckets that
             collect gradients.
@@ -200,6 +216,7 @@ class FrameworkProfile:
     kernels_per_layer: float
     host_launch_s: float
     collective_stall_s: float
+    send_stall: SendStall | None
     context_bytes: float
     communication_bytes: float
     fragmentation: float
@@ -208,3 +225,10 @@ class FrameworkProfile:
     forced_schedules: tuple[str, ...] = ()
     published_on: Mapping[str, str] = field(default_factory=dict, compare=False)
     sources: Mapping[str, str] = field(default_factory=dict, compare=False)
+
+    def reduce_bytes_at(self, precision: str) -> float:
+        """Bytes per parameter that the data-parallel reduction moves: in fp16 no more than gradients are kept in."""
+        kept = self.states.gradient_fp16
+        return (
+            self.gradient_reduce_bytes if precision != "fp16" or kept is None else min(self.gradient_reduce_bytes, kept)
+        )

@@ -123,6 +123,17 @@ def in_flight(candidates: Candidates, micro_batches: IntColumn, first_index: Flo
     return flying
 
 
+def message_s(calls: KernelCalls, candidates: Candidates, boundary_bytes: FloatColumn) -> FloatColumn:
+    """(num_candidates,) one message between neighbouring stages, with what holds it up in the framework."""
+    c, stall = candidates, calls.job.framework.send_stall
+    sent_s = calls.send_recv(boundary_bytes, c.tp * c.cp * c.dp)
+    if stall is None:
+        return sent_s
+    held_up = (calls.job.cluster.num_devices >= stall.devices) | (c.tp >= stall.tp)
+    ends = np.where(c.pp > 2, 2, 1)  # a stage in the middle also waits for its other neighbour's
+    return np.asarray(sent_s + stall.seconds * ends * held_up)
+
+
 def pipeline_comm_s(
     job: Job, calls: KernelCalls, candidates: Candidates, micro_batches: IntColumn, boundary_bytes: FloatColumn
 ) -> FloatColumn:
@@ -131,7 +142,7 @@ def pipeline_comm_s(
     1F1B waits for each send and receive, forward and backward; overlapped interleaving waits only while the
     pipeline fills and drains (Megatron-core, `overlap_p2p_comm`), and slows the compute beside it.
     """
-    message = calls.send_recv(boundary_bytes, candidates.tp * candidates.cp * candidates.dp)
+    message = message_s(calls, candidates, boundary_bytes)
     filling = 2 * (candidates.pp - 1)
     steady = 2 * micro_batches * candidates.vpp
     overlapped = job.framework.overlap_pipeline & (candidates.schedule == Schedule.INTERLEAVED)

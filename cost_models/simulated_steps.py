@@ -24,6 +24,7 @@ from meshwright.cost_models.layer_split import LayerSplit
 from meshwright.cost_models.layer_time import recomputed_module_time
 from meshwright.cost_models.off_device import activation_staging
 from meshwright.cost_models.offload_time import OffloadCopies, offload_copies
+from meshwright.cost_models.pipeline import message_s
 from meshwright.cost_models.price import Costs, StepTerm, price
 from meshwright.cost_models.schedules import Orders, PipelineShape
 from meshwright.cost_models.schedules.registry import SCHEDULES
@@ -102,8 +103,7 @@ class PlanSteps:
     @cached_property
     def message_s(self) -> FloatColumn:
         """(num_candidates,) one message between neighbouring stages."""
-        c = self.candidates
-        return self.calls.send_recv(self.stages.boundary_bytes[self.problem], c.tp * c.cp * c.dp)
+        return message_s(self.calls, self.candidates, self.stages.boundary_bytes[self.problem])
 
     @cached_property
     def is_overlapped(self) -> NDArray[np.bool_]:

@@ -6,7 +6,7 @@ from functools import lru_cache
 from importlib.resources import files
 from typing import Any
 
-from meshwright.cost_models.framework import FrameworkProfile, StateBytes
+from meshwright.cost_models.framework import FrameworkProfile, SendStall, StateBytes
 from meshwright.cost_models.offload_offer import OffloadOffer
 from meshwright.errors import InputError
 
@@ -96,6 +96,8 @@ def _merged(name: str) -> tuple[str, dict[str, Any], dict[str, str]]:
 def _converted(key: str, value: Any) -> Any:
     if key.endswith("states"):
         return value and StateBytes(**value)
+    if key == "send_stall":
+        return value and SendStall(**value)
     if key == "offloads":
         return tuple(OffloadOffer(**{name: _converted(name, said) for name, said in offer.items()}) for offer in value)
     return tuple(value) if isinstance(value, list) else value

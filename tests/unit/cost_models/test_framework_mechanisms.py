@@ -7,6 +7,7 @@ import pytest
 import samples
 
 from meshwright.cost_models.candidates import Recompute, Sharding
+from meshwright.cost_models.framework import SendStall
 from meshwright.cost_models.job import Job
 from meshwright.cost_models.kernel_calls import KernelCalls
 from meshwright.cost_models.price import Costs, StepTerm, price
@@ -86,6 +87,37 @@ def test_collectives_stall_only_between_nodes():
     assert term(price(job, without), StepTerm.HOST) == term(
         price(with_profile(job, collective_stall_s=0.0), without), StepTerm.HOST
     )
+
+
+def test_rings_are_held_up_at_every_node():
+    """A tensor-parallel group of two nodes is held up on the device, one inside a node isn't."""
+    job = with_profile(samples.job(devices=16), collective_stall_s=1e-3)
+    alike = with_profile(job, collective_stall_s=0.0)
+    inside, across = samples.plan(dp=2, tp=8), samples.plan(tp=16)
+    assert price(job, inside).step_time_s[0] == price(alike, inside).step_time_s[0]
+    assert term(price(job, across), StepTerm.TENSOR_COMM) > term(price(alike, across), StepTerm.TENSOR_COMM)
+
+
+@pytest.mark.parametrize(("stall", "is_held_up"), [((16, 64), True), ((32, 2), True), ((32, 4), False)])
+def test_sends_are_held_up_in_large_jobs_or_wide_groups(stall: tuple[int, int], is_held_up: bool):
+    """So many devices suffice, and so wide a tensor-parallel group; without either, messages take their link's time."""
+    job = samples.job(devices=16)
+    held_up = with_profile(job, send_stall=SendStall(0.1, *stall))
+    plan = samples.plan(dp=4, tp=2, pp=2)
+    waited_s = term(price(held_up, plan), StepTerm.PIPELINE_COMM) - term(price(job, plan), StepTerm.PIPELINE_COMM)
+    assert (waited_s > 0.1) == is_held_up
+
+
+def test_a_stage_in_the_middle_waits_for_both_neighbours():
+    """Its messages are held up twice as long as those of two stages."""
+    job = samples.job(devices=16)
+    held_up = with_profile(job, send_stall=SendStall(1.0, 1, 1))
+    two, four = (samples.plan(dp=16 // stages, pp=stages) for stages in (2, 4))
+    waits = [
+        term(price(held_up, plan), StepTerm.PIPELINE_COMM) - term(price(job, plan), StepTerm.PIPELINE_COMM)
+        for plan in (two, four)
+    ]
+    assert waits[1] > 2 * waits[0] > 0
 
 
 def test_adapters_cost_passes_over_what_their_layers_read_and_write():
