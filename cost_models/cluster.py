@@ -61,6 +61,8 @@ class LinkLevel:
             those that share it).
         latency_s: Time for an empty message between two devices.
         in_network_reduction: Whether switches add up on the way (NVLS, SHARP).
+        partial_bandwidths: Where devices are linked to each other and not to a switch, what few of them in one domain
+            get, as some links lead elsewhere: (members at most, bytes/s of each), from the smallest on.
     """
 
     name: str
@@ -68,6 +70,7 @@ class LinkLevel:
     bandwidth_bytes_per_s: float
     latency_s: float
     in_network_reduction: bool = False
+    partial_bandwidths: tuple[tuple[int, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

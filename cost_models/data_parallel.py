@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from meshwright.cost_models.candidates import Candidates, FloatColumn, IntColumn, Recompute, Sharding
+from meshwright.cost_models.candidates import BoolColumn, Candidates, FloatColumn, IntColumn, Recompute, Sharding
 from meshwright.cost_models.job import Job
 from meshwright.cost_models.kernel_calls import KernelCalls
 from meshwright.cost_models.state_bytes import data_ranks, expert_data_ranks
@@ -56,7 +56,7 @@ class Exchange:
 def exchange_times(job: Job, calls: KernelCalls, candidates: Candidates, work: StageWork) -> Exchange:
     """All-gather of parameters, reduce-scatter of gradients within the shard group, all-reduce across groups."""
     c, width = candidates, job.workload.activation_bytes
-    reduce_bytes = job.framework.gradient_reduce_bytes
+    reduce_bytes = job.framework.reduce_bytes_at(job.workload.precision)
     ranks, expert_ranks = data_ranks(c), expert_data_ranks(c)
     shard = c.shard_group
     expert_shard = np.maximum(expert_ranks * shard // ranks, 1)
@@ -97,12 +97,19 @@ def data_parallel_time(
     )
 
 
-def beside(comm_s: FloatColumn, compute_s: FloatColumn, num_pieces: FloatColumn, *, overlap: bool) -> FloatColumn:
+def beside(
+    comm_s: FloatColumn, compute_s: FloatColumn, num_pieces: FloatColumn, *, overlap: bool | BoolColumn
+) -> FloatColumn:
     """Exposed part of communication in pieces beside compute: the last piece has nothing left to hide behind."""
-    if not overlap:
-        return comm_s
     piece = comm_s / np.maximum(num_pieces, 1.0)
-    return np.maximum(comm_s - compute_s, piece)
+    return np.where(overlap, np.maximum(comm_s - compute_s, piece), comm_s)
+
+
+def reduces_beside(job: Job, candidates: Candidates) -> BoolColumn:
+    """(num_candidates,) whether gradients reduce beside the backward pass."""
+    profile = job.framework
+    alone = candidates.tp * candidates.pp == 1
+    return np.asarray(profile.overlap_gradient_reduce & (profile.overlap_beside_model_parallel | alone))
 
 
 def once_a_step(
@@ -118,7 +125,7 @@ def once_a_step(
     reductions = np.where(candidates.sharding == Sharding.ZERO2, micro_batches, 1)
     gradients = np.where(sharded, exchange.scatter_s + exchange.reduce_s, exchange.reduce_s)
     parameters = np.where(sharded, exchange.gather_s, 0.0)
-    exposed_reduce = beside(gradients, work.backward_s, work.num_layers, overlap=profile.overlap_gradient_reduce)
+    exposed_reduce = beside(gradients, work.backward_s, work.num_layers, overlap=reduces_beside(job, candidates))
     exposed_gather = beside(parameters, work.forward_s, work.num_layers, overlap=profile.overlap_parameter_gather)
     slices_s = np.where(sharded, profile.shard_slice_s * data_ranks(candidates) * work.num_layers, 0.0)
     exposed = reductions * exposed_reduce + exposed_gather + slices_s

@@ -121,6 +121,7 @@ class FrameworkProfile:
         parallel_logits_saved_bytes: The same where tensor parallelism divides the vocabulary; None if it is the same.
         loss_traffic_bytes: HBM traffic per logit of the loss, forward and backward.
         overlap_gradient_reduce: Whether gradients reduce beside the backward pass.
+        overlap_beside_model_parallel: Whether they do so with tensor or pipeline parallelism, too.
         overlap_parameter_gather: Whether ZeRO-1/2 parameters gather beside the next forward pass.
         overlap_fsdp: Whether ZeRO-3 gathers are prefetched beside compute.
         overlap_tensor_backward: Whether tensor-parallel communication of the backward pass runs beside
@@ -202,6 +203,7 @@ class FrameworkProfile:
     parallel_logits_saved_bytes: float | None
     loss_traffic_bytes: float
     overlap_gradient_reduce: bool
+    overlap_beside_model_parallel: bool
     overlap_parameter_gather: bool
     overlap_fsdp: bool
     overlap_tensor_backward: bool
@@ -229,6 +231,13 @@ class FrameworkProfile:
     def reduce_bytes_at(self, precision: str) -> float:
         """Bytes per parameter that the data-parallel reduction moves: in fp16 no more than gradients are kept in."""
         kept = self.states.gradient_fp16
-        return (
-            self.gradient_reduce_bytes if precision != "fp16" or kept is None else min(self.gradient_reduce_bytes, kept)
-        )
+        if precision != "fp16" or kept is None:
+            return self.gradient_reduce_bytes
+        return min(self.gradient_reduce_bytes, kept)
+
+    def accumulate_bytes_at(self, precision: str) -> float:
+        """HBM traffic per parameter and micro-batch to add up gradients: in fp16 where they are kept."""
+        kept = self.states.gradient_fp16
+        if precision != "fp16" or kept is None:
+            return self.gradient_accumulate_bytes
+        return min(self.gradient_accumulate_bytes, 2 + 2 * kept)

@@ -17,7 +17,7 @@ from meshwright.cost_models.candidates import (
     Schedule,
     Sharding,
 )
-from meshwright.cost_models.data_parallel import StageWork, beside, exchange_times
+from meshwright.cost_models.data_parallel import StageWork, beside, exchange_times, reduces_beside
 from meshwright.cost_models.job import Job
 from meshwright.cost_models.kernel_calls import KernelCalls
 from meshwright.cost_models.layer_split import LayerSplit
@@ -110,6 +110,11 @@ class PlanSteps:
         """(num_candidates,) whether stages send beside compute."""
         interleaved = self.candidates.schedule == Schedule.INTERLEAVED
         return np.asarray(self.job.framework.overlap_pipeline & interleaved)
+
+    @cached_property
+    def reduces_beside(self) -> NDArray[np.bool_]:
+        """(num_candidates,) whether gradients reduce beside the backward pass."""
+        return reduces_beside(self.job, self.candidates)
 
     @cached_property
     def exchanges_once(self) -> NDArray[np.bool_]:
@@ -343,7 +348,7 @@ class PlanStep:
             data_parallel=DataParallelTimes(
                 param_gather_s=once * table.exchange.exposed_gather_s[row, group] / chunks,
                 grad_reduce_s=once * table.exchange.reduce_s[row, group] / chunks,
-                overlap_grad_reduce=table.job.framework.overlap_gradient_reduce,
+                overlap_grad_reduce=bool(table.reduces_beside[row]),
                 num_grad_buckets=max(round(table.job.architecture.num_layers / len(group)), 1),
             ),
             offload=self.offload,

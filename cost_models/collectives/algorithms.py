@@ -63,7 +63,7 @@ def ring(rates: CollectiveRates, shares: Sequence[LevelShare], size: IntColumn, 
     it through different members, so that their links add up (NCCL's channels).
     """
     sent = (rounds * (size - 1) + rates.local_copy) / size
-    paces = [sent / (share.below * rates.bandwidth_bytes_per_s(share.level)) for share in shares]
+    paces = [sent / (share.below * rates.bandwidth_bytes_per_s(share.level, share.within)) for share in shares]
     hops = [rounds * (size / share.below - size / share.within) for share in shares]
     latency = _latency(shares, hops)
     return Algorithm(_slowest(shares, paces), np.sum(hops, axis=0), latency, latency * SIMPLE_HOP)
@@ -93,7 +93,7 @@ def tree(rates: CollectiveRates, shares: Sequence[LevelShare], size: IntColumn) 
     for depth, share in enumerate(shares):
         sent = _chain_share(share) if depth == 0 else _tree_share(share)
         sent = sent + rates.local_copy / size
-        paces.append(sent / (share.below * rates.bandwidth_bytes_per_s(share.level)))
+        paces.append(sent / (share.below * rates.bandwidth_bytes_per_s(share.level, share.within)))
         hops.append(2.0 * (share.branching - 1.0 if depth == 0 else np.log2(share.branching)))
         low_latency_hops.append(hops[-1] * (1.0 if depth == 0 else TREE_HOP))
     low_latency, bulk_latency = _latency(shares, low_latency_hops), _latency(shares, hops) * SIMPLE_HOP
@@ -114,8 +114,8 @@ def in_network(rates: CollectiveRates, shares: Sequence[LevelShare]) -> Algorith
             paces.append((1.0 + 1.0 / share.branching) / (share.below * bandwidth))
             hops.append(np.where(share.crosses, IN_NETWORK_HOPS, 0.0))
         else:
-            bandwidth = rates.bandwidth_bytes_per_s(share.level)
-            paces.append(_tree_share(share) / (share.below * bandwidth))
+            reached = rates.bandwidth_bytes_per_s(share.level, share.within)
+            paces.append(_tree_share(share) / (share.below * reached))
             hops.append(2.0 * np.log2(share.branching))
     latency = _latency(shares, hops)
     return Algorithm(_slowest(shares, paces), np.sum(hops, axis=0), np.full_like(latency, np.inf), latency * SIMPLE_HOP)
@@ -130,7 +130,7 @@ def pairwise(rates: CollectiveRates, shares: Sequence[LevelShare], size: IntColu
     paces = []
     for depth, share in enumerate(shares):
         reached, own = (share.within, rates.local_copy) if depth == 0 else (size, 0.0)
-        paces.append((reached - share.below + own) / size / rates.bandwidth_bytes_per_s(share.level))
+        paces.append((reached - share.below + own) / size / rates.bandwidth_bytes_per_s(share.level, share.within))
     latency = _latency(shares, [np.log2(share.branching) for share in shares])
     peers: FloatColumn = size.astype(np.float64) - 1.0
     return Algorithm(_slowest(shares, paces), peers, latency, latency * SIMPLE_HOP)
@@ -139,6 +139,6 @@ def pairwise(rates: CollectiveRates, shares: Sequence[LevelShare], size: IntColu
 def neighbours(rates: CollectiveRates, shares: Sequence[LevelShare]) -> Algorithm:
     """A message to the next member, over the slowest level between any two of the group."""
     shape = shares[0].below.shape
-    paces = [np.full(shape, 1.0 / rates.bandwidth_bytes_per_s(share.level)) for share in shares]
+    paces = [1.0 / rates.bandwidth_bytes_per_s(share.level, np.full(shape, 2.0)) for share in shares]
     latency = _slowest(shares, [np.full(shape, share.level.latency_s) for share in shares])
     return Algorithm(_slowest(shares, paces), np.ones(shape), latency, latency * SIMPLE_HOP)

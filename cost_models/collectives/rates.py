@@ -3,6 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
+
+from meshwright.cost_models.candidates import FloatColumn
 from meshwright.cost_models.cluster import LinkLevel
 
 
@@ -34,6 +37,9 @@ class CollectiveRates:
     bulk_launch_s: float = 8e-6
     hop_s: float = 0.2e-6
 
-    def bandwidth_bytes_per_s(self, level: LinkLevel) -> float:
-        """Bandwidth that endless messages of one device reach over a level."""
-        return level.bandwidth_bytes_per_s * self.bandwidth_fractions.get(level.name, self.bandwidth_fraction)
+    def bandwidth_bytes_per_s(self, level: LinkLevel, members: FloatColumn) -> FloatColumn:
+        """Bandwidth that endless messages of one device reach over a level, with so many `members` in a domain."""
+        links = np.full(members.shape, level.bandwidth_bytes_per_s)
+        for few, bandwidth in reversed(level.partial_bandwidths):
+            links[members <= few] = bandwidth
+        return links * self.bandwidth_fractions.get(level.name, self.bandwidth_fraction)

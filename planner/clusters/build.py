@@ -66,7 +66,13 @@ def _level(level: File, per_node: int) -> LinkLevel:
         bandwidth_bytes_per_s=quantity(level["bandwidth"], "bandwidth") / sharing,
         latency_s=quantity(level["latency"], "time"),
         in_network_reduction=level.get("in_network_reduction", False),
+        partial_bandwidths=_partial(level),
     )
+
+
+def _partial(level: File) -> tuple[tuple[int, float], ...]:
+    """Bandwidths of groups of few devices, from the smallest group on."""
+    return tuple((size, quantity(text, "bandwidth")) for size, text in sorted(level.get("partial", {}).items()))
 
 
 def _tier(tier: File, per_node: int) -> MemoryTier:

@@ -72,6 +72,7 @@ class LevelDescription(_Described):
     latency: Time
     shared: bool = False
     in_network_reduction: bool = False
+    partial: dict[Count, Bandwidth] = Field(default_factory=dict)
 
 
 class TierDescription(_Described):

@@ -21,7 +21,8 @@ def machine_file(cluster: Cluster | None, name: str, measurements: Sequence[Meas
     if cluster is not None:
         pool |= {"devices_per_node": cluster.devices_per_node, "levels": [
             {"name": level.name, "extent": "all" if level.extent >= UNBOUNDED else level.extent,
-             "bandwidth": f"{level.bandwidth_bytes_per_s / 1e9:g} GB/s (catalog)",
+             "bandwidth": _said(level.bandwidth_bytes_per_s),
+             "partial": {members: _said(bandwidth) for members, bandwidth in level.partial_bandwidths},
              "latency": f"{level.latency_s * 1e6:g} us (catalog)", "in_network_reduction": level.in_network_reduction}
             for level in cluster.levels
         ]}  # fmt: skip
@@ -37,6 +38,10 @@ def machine_file(cluster: Cluster | None, name: str, measurements: Sequence[Meas
     text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=120)
     missing = "" if cluster else "# A fragment: add devices_per_node, levels and the accelerator's own description.\n"
     return missing + text
+
+
+def _said(bytes_per_s: float) -> str:
+    return f"{bytes_per_s / 1e9:g} GB/s (catalog)"
 
 
 def _fastest(measurements: Sequence[Measurement], way: str) -> float:

@@ -157,3 +157,22 @@ def test_slicing_costs_the_host_for_every_rank_and_layer():
     longer = price(sliced, zero1).step_time_s[0] - price(job, zero1).step_time_s[0]
     assert longer == pytest.approx(8 * 8 * 1e-3)
     assert price(sliced, none).step_time_s[0] == price(job, none).step_time_s[0]
+
+
+def test_collectives_on_the_compute_stream_overlap_nothing():
+    """OneFlow: gradients reduce beside the backward pass without model parallelism, but not with it."""
+    job = samples.job()
+    in_line = with_profile(job, overlap_beside_model_parallel=False)
+    alone, beside_tensors = samples.plan(dp=8), samples.plan(dp=4, tp=2)
+    assert term(price(in_line, alone), StepTerm.DATA_COMM) == term(price(job, alone), StepTerm.DATA_COMM)
+    assert term(price(in_line, beside_tensors), StepTerm.DATA_COMM) > term(
+        price(job, beside_tensors), StepTerm.DATA_COMM
+    )
+
+
+def test_fp16_gradients_move_as_they_are_kept():
+    """Megatron-LM keeps fp16 gradients in 16 bits by default: half the bytes to reduce, 6 of 10 to add up."""
+    states = replace(samples.job().framework.states, gradient=4, gradient_fp16=2)
+    profile = replace(samples.job().framework, states=states, gradient_reduce_bytes=4, gradient_accumulate_bytes=10)
+    assert (profile.reduce_bytes_at("bf16"), profile.accumulate_bytes_at("bf16")) == (4, 10)
+    assert (profile.reduce_bytes_at("fp16"), profile.accumulate_bytes_at("fp16")) == (2, 6)

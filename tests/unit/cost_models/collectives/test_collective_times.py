@@ -54,6 +54,15 @@ def test_switches_halve_an_all_reduce():
     assert all_gather_time_s(sharp, IDEAL, HUGE, 8, 1) == all_gather_time_s(NODES, IDEAL, HUGE, 8, 1)
 
 
+def test_few_devices_of_a_mesh_get_the_links_between_them():
+    """Of eight devices that share seven links each, two have one between them, four have three, and eight have all."""
+    mesh = replace(NVLINK, bandwidth_bytes_per_s=7e9, partial_bandwidths=((2, 1e9), (4, 3e9)))
+    node = replace(NODES, num_devices=8, levels=(mesh,))
+    times = all_gather_time_s(node, IDEAL, HUGE, np.array([2, 4, 8]), 1)
+    assert times == pytest.approx([HUGE / 2 / 1e9, HUGE * 3 / 4 / 3e9, HUGE * 7 / 8 / 7e9], rel=1e-3)
+    assert send_recv_time_s(node, IDEAL, HUGE, 4) == pytest.approx(HUGE / 1e9, rel=1e-3)
+
+
 def test_all_to_all_shares_both_levels():
     """7/64 of the bytes stay in the node, 56/64 leave by the device's own port, at the same time."""
     time_s = all_to_all_time_s(NODES, IDEAL, HUGE, 64, 1)
