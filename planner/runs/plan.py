@@ -93,7 +93,8 @@ def plan_table(plans: Sequence[RunPlan]) -> Candidates:
 def run_plan(run: Run, profile: FrameworkProfile, fast_domain: int) -> RunPlan:
     """The plan that a row describes.
 
-    Empty cells: `dp` is what the devices leave; tp, pp, cp, ep and vpp are 1 where dp is given; `etp` is 1
+    Empty cells: `dp` is what the devices leave; tp, pp, cp, ep and vpp are 1 where dp is given (vpp the fewest that
+    divide the layers, if the note says that stages interleave); `etp` is 1
     where the framework knows expert tensor parallelism, else tp (experts divided like dense layers);
     sequence parallelism and recomputation are the framework's default; `shard_group` is all of
     dp·cp, with HSDP the part of it in one domain of the fastest links.
@@ -106,7 +107,8 @@ def run_plan(run: Run, profile: FrameworkProfile, fast_domain: int) -> RunPlan:
     Raises:
         AxisError: The row doesn't say enough, or its numbers contradict each other.
     """
-    tp, pp, cp, ep, vpp = (getattr(run, axis) or 1 for axis in ("tp", "pp", "cp", "ep", "vpp"))
+    tp, pp, cp, ep = (getattr(run, axis) or 1 for axis in ("tp", "pp", "cp", "ep"))
+    vpp = run.vpp or _least_interleaving(run, pp)
     dp = _data_parallel(run, tp * pp * cp)
     if run.micro_batch is None:
         raise AxisError("micro-batch unknown")
@@ -128,6 +130,14 @@ def run_plan(run: Run, profile: FrameworkProfile, fast_domain: int) -> RunPlan:
         recompute=int(recompute), recompute_modules=int(modules), recompute_layers=layers,
         **offloaded_shares(run),  # type: ignore[arg-type]
     )  # fmt: skip
+
+
+def _least_interleaving(run: Run, pp: int) -> int:
+    """Virtual stages where the row doesn't say: 1, or the fewest that divide the layers of a run that interleaves."""
+    layers = (run.n_layers or 0) // pp
+    if pp == 1 or "interleaving degree unknown" not in run.note:
+        return 1
+    return next((chunks for chunks in range(2, layers + 1) if layers % chunks == 0), 1)
 
 
 def offloaded_shares(run: Run) -> dict[str, float]:
