@@ -89,7 +89,7 @@ def data_parallel_time(
     """Exposed and hidden data-parallel communication of a whole step."""
     exchange = exchange_times(job, calls, candidates, work)
     step = once_a_step(job, candidates, work, exchange, micro_batches)
-    fsdp = each_micro_batch(job, candidates, work, exchange, micro_batches)
+    fsdp = each_micro_batch(job, calls, candidates, work, exchange, micro_batches)
     fully = candidates.sharding >= Sharding.ZERO3
     return DataParallelTime(
         exposed_s=np.where(fully, fsdp.exposed_s, step.exposed_s),
@@ -133,7 +133,7 @@ def once_a_step(
 
 
 def each_micro_batch(
-    job: Job, candidates: Candidates, work: StageWork, exchange: Exchange, micro_batches: IntColumn
+    job: Job, calls: KernelCalls, candidates: Candidates, work: StageWork, exchange: Exchange, micro_batches: IntColumn
 ) -> DataParallelTime:
     """ZeRO-3 and HSDP: every micro-batch gathers twice; gradients scatter after each or after the last one.
 
@@ -149,4 +149,18 @@ def each_micro_batch(
     without = beside(again, work.backward_s, work.num_layers, overlap=profile.overlap_fsdp)
     exposed = micro_batches * gather_exposed + reductions * with_reduce + (micro_batches - reductions) * without
     total = micro_batches * (1 + backward_gathers) * exchange.gather_s + reductions * reduce
-    return DataParallelTime(exposed, total - exposed)
+    pieces_s = micro_batches * pieces_time(job, calls, candidates, work, exchanges=2 + backward_gathers)
+    return DataParallelTime(exposed + pieces_s, total - exposed)
+
+
+def pieces_time(
+    job: Job, calls: KernelCalls, candidates: Candidates, work: StageWork, *, exchanges: IntColumn | int
+) -> FloatColumn:
+    """Seconds a micro-batch in which ZeRO-3 cuts what it exchanges to pieces of the ranks; 0 on one buffer.
+
+    The host starts a copy for every piece of every tensor, the device moves the bytes of all `exchanges`.
+    """
+    profile, parameters = job.framework, work.gathered_dense + work.expert_parameters
+    moved_bytes = exchanges * parameters * job.workload.activation_bytes * profile.exchange_traffic
+    cut_s = profile.shard_slice_s * candidates.shard_group * work.num_layers
+    return np.asarray(cut_s + calls.copy(moved_bytes))

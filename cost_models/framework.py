@@ -128,9 +128,13 @@ class FrameworkProfile:
             weight-gradient GEMMs.
         overlap_tensor_forward: Share of tensor-parallel communication that fused or pipelined kernels hide.
         overlap_pipeline: Whether sends between interleaved stages run beside compute.
+        scattered_sends: Whether each tensor-parallel rank sends its share of what all of them hold to the next stage,
+            where the shares are gathered.
         overlap_expert: Share of expert all-to-all hidden by other micro-batches' compute.
-        shard_slice_s: Host time a step, for each data-parallel rank and layer, of cutting ZeRO-1's tensors to slices of
-            the ranks and putting them together again; 0 where they lie in one buffer.
+        shard_slice_s: Host time, for each data-parallel rank and layer, of cutting tensors to slices of the ranks and
+            putting them together again: a step with ZeRO-1, a micro-batch with ZeRO-3; 0 where they lie in one buffer.
+        exchange_traffic: HBM traffic of the copies beside ZeRO-3's collectives, over the bytes exchanged; 0 where they
+            work on one buffer.
         fsdp_reduce_each_micro_batch: Whether ZeRO-3 reduces gradients after every micro-batch.
         recompute_stops_early: Whether a layer's recomputation leaves out its last product, whose result no gradient
             needs.
@@ -209,8 +213,10 @@ class FrameworkProfile:
     overlap_tensor_backward: bool
     overlap_tensor_forward: float
     overlap_pipeline: bool
+    scattered_sends: bool
     overlap_expert: float
     shard_slice_s: float
+    exchange_traffic: float
     fsdp_reduce_each_micro_batch: bool
     recompute_stops_early: bool
     recompute_gathers: bool

@@ -113,6 +113,11 @@ class KernelCalls:
         time_s = kernels.streaming_time_s(self.job.cluster.accelerator, self.kernel_rates, traffic)
         return np.where(traffic > 0, time_s, 0.0)
 
+    def copy(self, num_bytes: FloatColumn) -> FloatColumn:
+        """Time of copies that move `num_bytes`, whatever the framework fuses; none run where there are none."""
+        time_s = kernels.streaming_time_s(self.job.cluster.accelerator, self.kernel_rates, num_bytes)
+        return np.where(num_bytes > 0, time_s, 0.0)
+
     def quantise(self, num_elements: FloatColumn) -> FloatColumn:
         """Time to quantise the inputs of matrix multiplications; zero at 16 bits."""
         if not self.is_low_precision:

@@ -124,9 +124,15 @@ def in_flight(candidates: Candidates, micro_batches: IntColumn, first_index: Flo
 
 
 def message_s(calls: KernelCalls, candidates: Candidates, boundary_bytes: FloatColumn) -> FloatColumn:
-    """(num_candidates,) one message between neighbouring stages, with what holds it up in the framework."""
+    """(num_candidates,) one message between neighbouring stages, with what holds it up in the framework.
+
+    Tensor-parallel ranks hold the same activations unless they divide the sequence. With scattered sends each of them
+    sends its share, and the receivers gather the shares (Narayanan et al., arXiv:2104.04473, §4.1).
+    """
     c, stall = candidates, calls.job.framework.send_stall
-    sent_s = calls.send_recv(boundary_bytes, c.tp * c.cp * c.dp)
+    shares = np.where(calls.job.framework.scattered_sends & ~c.sequence_parallel, c.tp, 1)
+    sent_s = calls.send_recv(boundary_bytes / shares, c.tp * c.cp * c.dp)
+    sent_s = sent_s + calls.all_gather(boundary_bytes, shares, np.ones_like(shares))
     if stall is None:
         return sent_s
     held_up = (calls.job.cluster.num_devices >= stall.devices) | (c.tp >= stall.tp)
