@@ -100,7 +100,7 @@ def nearest_accelerator(name: str) -> str | None:
     return next((found for text in (name, *shorter, *variants) if (found := find_name("accelerators", text))), None)
 
 
-_SAYS_NOTHING = {"nvidia", "tesla", "amd", "instinct", "google", "huawei", "intel", "habana", "aws", "gpu", "npu", "oam"}
+_SAYS_NOTHING = {"nvidia", "tesla", "amd", "instinct", "google", "huawei", "intel", "habana", "aws", "gpu", "npu"}
 
 
 def unknown_name(name: str, folders: tuple[str, ...], noun: str) -> str:

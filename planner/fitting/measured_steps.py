@@ -11,6 +11,7 @@ from meshwright.cost_models.job import Job
 from meshwright.cost_models.price import Costs, StepTerm, price
 from meshwright.errors import MeshwrightError
 from meshwright.planner.runs import Run
+from meshwright.planner.runs.completion import completed_run
 from meshwright.planner.runs.job import run_job
 from meshwright.planner.runs.plan import RunPlan, plan_table, run_plan
 
@@ -83,16 +84,17 @@ def measured_steps(runs: Sequence[Run], calibration: Calibration) -> MeasuredSte
         if not run.step_time_s or run.quality == "C":
             continue
         try:
-            job, reason = run_job(run, calibration)
-            plan = run_plan(run, job.framework, job.cluster.filled_levels[0].extent if job.cluster.levels else 1)
+            whole = completed_run(run)
+            job, reason = run_job(whole, calibration)
+            plan = run_plan(whole, job.framework, job.cluster.filled_levels[0].extent if job.cluster.levels else 1)
         except MeshwrightError as error:
             unpriced[run.run_id] = str(error)
             continue
         if reason:
             unpriced[run.run_id] = reason
             continue
-        key = (job.architecture, job.cluster.name, job.cluster.num_devices, job.cluster.devices_per_node,
-               job.workload, job.framework)  # fmt: skip
+        key = (job.architecture, job.cluster.name, job.cluster.accelerator.name, job.cluster.num_devices,
+               job.cluster.devices_per_node, job.workload, job.framework)  # fmt: skip
         rows.setdefault(key, (job, []))[1].append((len(usable), plan))
         usable.append(run)
     jobs = tuple(

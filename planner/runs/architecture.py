@@ -1,6 +1,5 @@
 """The architecture of a run, from the columns of its row."""
 
-from dataclasses import replace
 from functools import lru_cache
 from itertools import product
 
@@ -16,23 +15,25 @@ from meshwright.cost_models.architecture import (
 )
 from meshwright.cost_models.parameters import total_parameters
 from meshwright.errors import ModelError
-from meshwright.planner.models.catalog import catalog_model, find_model
+from meshwright.planner.runs.completion import is_read_whole, known_model
 from meshwright.planner.runs.run import Run
 
 
 def run_architecture(run: Run) -> Architecture:
     """The architecture that a row describes.
 
-    Vocabulary and feed-forward width that a row leaves out are the catalog's, where it knows a dense model of that
-    name, as deep and wide. A row that leaves out whether the feed-forward block is gated or the embeddings are tied
-    gets what comes nearest to the printed parameters, and without printed parameters gated and untied, as in Llama.
+    A row without widths, or of a hybrid, is the catalog's model of that name and depth. A row that leaves out whether
+    the feed-forward block is gated or the embeddings are tied gets what comes nearest to the printed parameters, and
+    without printed parameters gated and untied, as in Llama.
 
     Raises:
         ModelError: The row lacks a needed width, or is of a family that the columns can't describe.
     """
+    known = known_model(run)
+    if known is not None and is_read_whole(run):
+        return known
     if run.family == "hybrid":
         raise ModelError("hybrid models: the table has no columns for state-space layers")
-    run = _completed(run)
     needed = ("n_layers", "hidden", "n_heads", "ffn_hidden", "vocab", "seq_len")
     missing = [name for name in needed if getattr(run, name) is None]
     if run.n_experts and run.n_experts > 1:
@@ -48,17 +49,6 @@ def run_architecture(run: Run) -> Architecture:
         return candidates[0]
     printed = run.params_b * 1e9
     return min(candidates, key=lambda architecture: abs(total_parameters(architecture) - printed))
-
-
-def _completed(run: Run) -> Run:
-    """The row with the widths that the catalog knows of the same model."""
-    name = None if (run.vocab and run.ffn_hidden) or (run.n_experts or 1) > 1 else find_model(run.model)
-    known = catalog_model(name) if name else None
-    if known is None or (known.num_layers, known.hidden) != (run.n_layers, run.hidden):
-        return run
-    mlp = known.layers[0].mlp
-    width = run.ffn_hidden or (mlp.ffn_hidden if isinstance(mlp, DenseMlp) else None)
-    return replace(run, vocab=run.vocab or known.vocab, ffn_hidden=width)
 
 
 def _architecture(run: Run, *, gated: bool, tied: bool) -> Architecture:

@@ -3,14 +3,14 @@
 from dataclasses import replace
 
 from meshwright.cost_models.calibration import Calibration
-from meshwright.cost_models.cluster import Cluster
 from meshwright.cost_models.framework import FrameworkProfile
 from meshwright.cost_models.job import Job
 from meshwright.cost_models.workload import PRECISIONS, TASKS, Workload
-from meshwright.errors import ClusterError, MeshwrightError, WorkloadError
+from meshwright.errors import MeshwrightError, WorkloadError
 from meshwright.planner.clusters import typical_cluster
 from meshwright.planner.frameworks import match_framework, read_framework
 from meshwright.planner.runs.architecture import run_architecture
+from meshwright.planner.runs.devices import run_cluster
 from meshwright.planner.runs.run import Run
 
 STAND_IN = "a100-80gb"
@@ -27,8 +27,7 @@ def run_job(run: Run, calibration: Calibration) -> tuple[Job, str]:
     architecture = run_architecture(run)
     workload, cluster, reason = _workload(run), None, ""
     try:
-        cluster = _cluster(run, profile)
-        cluster.accelerator.peak_flops_at(workload.precision)
+        cluster = run_cluster(run, profile, workload.precision)
         if run.global_batch is None:
             reason = "global batch unknown"
     except MeshwrightError as error:
@@ -57,15 +56,6 @@ def _by_recipe(profile: FrameworkProfile, run: Run) -> FrameworkProfile:
     if profile.recipe_states is None or run.recompute or run.sharding not in ("", "none") or (run.n_gpus or 1) > 1:
         return profile
     return replace(profile, states=profile.recipe_states, adapter_states=profile.adapter_states or profile.states)
-
-
-def _cluster(run: Run, profile: FrameworkProfile) -> Cluster:
-    """The cluster that the framework's published runs were on, or else the accelerator's usual one."""
-    if not run.accelerator:
-        raise ClusterError("accelerator unknown")
-    num_devices = run.n_gpus or 1
-    node = profile.published_on.get(run.accelerator)
-    return typical_cluster(run.accelerator, min(run.gpus_per_node or 8, num_devices), num_devices, node)
 
 
 def _task(run: Run) -> str:

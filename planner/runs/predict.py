@@ -1,17 +1,18 @@
 """What Meshwright predicts for published runs."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isfinite
 
 import numpy as np
 
 from meshwright.cost_models.calibration import Calibration
-from meshwright.cost_models.candidates import FloatColumn
+from meshwright.cost_models.candidates import FloatColumn, Recompute
 from meshwright.cost_models.job import Job
 from meshwright.cost_models.price import Costs, StepTerm
 from meshwright.cost_models.simulated_price import final_price
 from meshwright.errors import MeshwrightError
+from meshwright.planner.runs.completion import completed_run
 from meshwright.planner.runs.job import run_job
 from meshwright.planner.runs.plan import RunPlan, is_offload_told, plan_table, run_plan
 from meshwright.planner.runs.run import Run
@@ -66,14 +67,15 @@ def predict_runs(runs: Sequence[Run], calibration: Calibration, *, cached: float
     jobs: dict[tuple[object, ...], tuple[Job, list[_Task]]] = {}
     for index, run in enumerate(runs):
         try:
-            job, reason = run_job(run, calibration)
-            plan = run_plan(run, job.framework, job.cluster.filled_levels[0].extent if job.cluster.levels else 1)
+            whole = completed_run(run)
+            job, reason = run_job(whole, calibration)
+            plan = run_plan(whole, job.framework, job.cluster.filled_levels[0].extent if job.cluster.levels else 1)
         except MeshwrightError as error:
             predictions[index] = Prediction(run.run_id, reason=str(error))
             continue
-        key = (job.architecture, job.cluster.name, job.cluster.num_devices, job.cluster.devices_per_node,
-               job.workload, job.framework)  # fmt: skip
-        jobs.setdefault(key, (job, []))[1].append(_Task(index, run, plan, reason))
+        key = (job.architecture, job.cluster.name, job.cluster.accelerator.name, job.cluster.num_devices,
+               job.cluster.devices_per_node, job.workload, job.framework)  # fmt: skip
+        jobs.setdefault(key, (job, []))[1].append(_Task(index, whole, plan, reason))
     for job, tasks in jobs.values():
         for task, prediction in zip(tasks, _priced(job, tasks, cached), strict=True):
             predictions[task.index] = prediction
@@ -82,10 +84,28 @@ def predict_runs(runs: Sequence[Run], calibration: Calibration, *, cached: float
 
 def _priced(job: Job, tasks: Sequence[_Task], cached: float) -> Iterable[Prediction]:
     try:
+        tasks = _recomputing(job, tasks)
         costs = final_price(job, plan_table([task.plan for task in tasks]))
     except MeshwrightError as error:
         return [Prediction(task.run.run_id, reason=str(error)) for task in tasks]
     return [_prediction(costs, row, task, cached) for row, task in enumerate(tasks)]
+
+
+def _recomputing(job: Job, tasks: Sequence[_Task]) -> Sequence[_Task]:
+    """The tasks with everything recomputed where a row doesn't tell, and only so can have fitted its devices."""
+    silent = [index for index, task in enumerate(tasks) if not task.run.recompute and not task.run.failed]
+    if not silent:
+        return tasks
+    peaks = peak_on_basis(final_price(job, plan_table([tasks[index].plan for index in silent])), "allocated")
+    everything = {
+        "recompute": int(Recompute.FULL),
+        "recompute_modules": 0,
+        "recompute_layers": job.architecture.num_layers,
+    }
+    changed = dict(enumerate(tasks))
+    for index in np.array(silent)[peaks > job.cluster.accelerator.memory_bytes].tolist():
+        changed[index] = replace(tasks[index], plan=replace(tasks[index].plan, **everything))
+    return list(changed.values())
 
 
 def _prediction(costs: Costs, row: int, task: _Task, cached: float) -> Prediction:
