@@ -76,7 +76,7 @@ def _text(path: Path) -> str:
         size = path.stat().st_size
         if size > MAX_BYTES:
             raise FileError(f"{path} has {size / 2**20:,.0f} MiB; a plan file has at most {MAX_BYTES // 2**20} MiB")
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise FileError(f"{path} can't be read: {error.strerror or error}") from None
     except UnicodeDecodeError:

@@ -9,7 +9,7 @@ from meshwright.cost_models.cluster import Cluster
 from meshwright.cost_models.workload import Workload
 from meshwright.errors import AxisError
 from meshwright.planner.answer import answer
-from meshwright.planner.evaluation import PlanLike, compare_rows, evaluate_row, explain_row, plan_row
+from meshwright.planner.evaluation import PlanLike, compare_plans, evaluate_row, explain_row, plan_row
 from meshwright.planner.intake import Source, read_problems
 from meshwright.planner.problem import Problem, not_counts
 from meshwright.planner.question_record import with_question
@@ -219,8 +219,7 @@ def compare(
     if len(plans) < 2:
         raise AxisError(f"a comparison needs at least 2 plans, but got {len(plans)}")
     problem = _single(read_problems(model, cluster, workload, **question))
-    found = compare_rows([plan_row(problem, one) for one in plans])
-    return with_question(found, model, cluster, workload, question)
+    return with_question(compare_plans(problem, plans), model, cluster, workload, question)
 
 
 def _single(problems: Sequence[Problem]) -> Problem:

@@ -82,7 +82,7 @@ def _text(path: Path) -> str:
         size = path.stat().st_size
         if size > MAX_BYTES:
             raise FileError(f"{path} has {size} bytes; a calibration has at most {MAX_BYTES}")
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         known = ", ".join(list_calibrations())
         raise FileError(f"{path}: no such calibration; known names are {known}, or give a file") from None

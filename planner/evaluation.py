@@ -159,8 +159,15 @@ def term_deltas(plan: Plan, other: Plan) -> dict[str, float]:
     return {name: float(own[name] - base[name]) for name in own}
 
 
-def compare_rows(given: Sequence[tuple[Problem, Candidates]]) -> Comparison:
-    """Several plans side by side, in the order given."""
-    plans = tuple(evaluate_row(problem, row, rank).plan for rank, (problem, row) in enumerate(given, start=1))
+def compare_plans(problem: Problem, given: Sequence[PlanLike]) -> Comparison:
+    """Several plans side by side, in the order given; an error says which of them it means."""
+    plans = tuple(_compared(problem, one, rank) for rank, one in enumerate(given, start=1))
     deltas = tuple(term_deltas(plan, plans[0]) for plan in plans)
-    return Comparison(**asked([given[0][0]]), plans=plans, term_deltas_s=deltas)
+    return Comparison(**asked([problem]), plans=plans, term_deltas_s=deltas)
+
+
+def _compared(problem: Problem, given: PlanLike, rank: int) -> Plan:
+    try:
+        return evaluate_row(*plan_row(problem, given), rank).plan
+    except AxisError as error:
+        raise AxisError([f"plan {rank}: {one}" for one in error.problems]) from None

@@ -18,7 +18,7 @@ def read_order(path: Path) -> list[list[str]]:
         AxisError: There is no such file, or it doesn't hold one list of ops a device.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
         if path.suffix == ".csv":
             return list(csv.reader(text.splitlines()))
         return _LISTS.validate_python(yaml.safe_load(text))

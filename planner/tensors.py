@@ -10,10 +10,11 @@ from meshwright.cost_models.job import Job
 from meshwright.cost_models.shapes import distinct_shapes
 from meshwright.cost_models.stage_graph import StageGraph, stage_graph
 from meshwright.cost_models.transfers import tier_of
-from meshwright.errors import InputError
+from meshwright.errors import AxisError, InputError
 from meshwright.planner.clusters.units import quantity
 from meshwright.planner.evaluation import plan_row
 from meshwright.planner.intake import read_problems
+from meshwright.planner.rules import all_rules, violated
 from meshwright.solvers.addresses import Blocks, solve_addresses
 from meshwright.solvers.backend import Budget
 from meshwright.solvers.outcome import Outcome, Status
@@ -136,6 +137,8 @@ def plan_tensors(
         raise InputError(f"1 <= layers <= {problem.job.architecture.num_layers} must hold, but got layers={layers}")
     job = problem.job
     row = plan_row(problem, f"tp={tp} pp=1 dp=1 mbs={micro_batch}")[1]
+    if broken := [rule.explain(row) for rule in violated(all_rules(job, problem.constraints), row)]:
+        raise AxisError(broken)
     graph = stage_graph(job, distinct_shapes(job, row)[0], job.architecture.layers[:layers], with_loss=with_loss)
     where = f"{job.architecture.name}, {layers} layers, {micro_batch} x {job.workload.seq_len:,} tokens, tp={tp}"
     return best_plan(job, operation_network(graph), where, memory_bytes, tier, Budget(time_limit_s))

@@ -51,7 +51,7 @@ def _text(path: Path) -> str:
         if size > MAX_BYTES:
             limit = MAX_BYTES // 2**20
             raise FileError(f"{path} has {size / 2**20:.1f} MiB; a cluster file has at most {limit} MiB")
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise FileError(f"{path} can't be read: {error.strerror or error}") from None
     except UnicodeDecodeError:

@@ -131,7 +131,7 @@ def _text(path: Path) -> str:
             raise FileError(f"{path}: no such file")
         if path.stat().st_size > MAX_BYTES:
             raise FileError(f"{path} has more than {MAX_BYTES // 2**20} MiB: that is no launch file")
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise FileError(f"{path} can't be read: {error.strerror or error}") from None
     except UnicodeDecodeError:

@@ -72,7 +72,7 @@ def _read_text(file: Path, most_bytes: int) -> str:
         if status.st_size > most_bytes:
             size, most = status.st_size / 2**20, most_bytes // 2**20
             raise FileError(f"{file} has {size:,.0f} MiB, but the description of a model has at most {most} MiB")
-        return file.read_text(encoding="utf-8")
+        return file.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise FileError(f"{file} isn't text in UTF-8: {error.reason} at byte {error.start}") from error
     except OSError as error:

@@ -36,7 +36,7 @@ def read_runs(path: str | Path) -> tuple[Run, ...]:
     try:
         if path.stat().st_size > MAX_BYTES:
             raise FileError(f"{path} is larger than {MAX_BYTES // 2**20} MiB: that is no table of runs")
-        with path.open(encoding="utf-8", newline="") as stream:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
             return _parsed(csv.DictReader(stream), str(path))
     except OSError as error:
         raise FileError(f"can't read {path}: {error.strerror or error}") from error

@@ -97,7 +97,7 @@ def _parsed(path: Path) -> Any:
     try:
         if path.stat().st_size > MAX_BYTES:
             raise FileError(f"{path} is larger than {MAX_BYTES // 2**20} MiB; a study takes a few lines")
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
+        return yaml.safe_load(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise FileError(f"{path} can't be read: {error.strerror or error}") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:

@@ -268,3 +268,24 @@ def test_a_near_name_is_offered_and_all_names_otherwise(refused, plan_refused, a
     assert "known are" in plan_refused("--framework", "zzz")
     asked = ("evaluate", "run.sh", "--cluster", "dgx-h100", "--from", "slurm")
     assert "slurm starts jobs; known are megatron-lm" in refused(*asked)
+
+
+def test_a_comparison_says_which_plan_is_wrong(refused) -> None:
+    """Of several plans, the one that can't be used is named by its place."""
+    said = refused("compare", "llama-3-8b", "-c", "dgx-h100", "--gpus", "8", "-p", "tp=8", "-p", "tp=3")
+    assert said.startswith("error: plan 2: ")
+
+
+def test_a_stage_that_its_heads_forbid_has_no_operations(refused) -> None:
+    """`tensors` obeys the rules that plans obey."""
+    assert "tp=3, heads=32" in refused("tensors", "llama-3-8b", "-c", "dgx-h100", "--tp", "3")
+
+
+def test_files_may_begin_with_a_byte_order_mark(meshwright, tmp_path: Path) -> None:
+    """Editors on Windows write one."""
+    model = tmp_path / "config.json"
+    model.write_text(json.dumps(CONFIG), encoding="utf-8-sig")
+    cluster = tmp_path / "cluster.yaml"
+    cluster.write_text(yaml.safe_dump(CLUSTER), encoding="utf-8-sig")
+    asked = ("evaluate", str(model), "-c", str(cluster), "--gpus", "8", "-p", "tp=8")
+    assert meshwright(*asked).exit_code in (0, 1)
