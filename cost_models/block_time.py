@@ -118,15 +118,20 @@ def border_stall_s(calls: KernelCalls, shapes: Shapes) -> FloatColumn:
 
 
 def linear_block(
-    calls: KernelCalls, shapes: Shapes, first: LinearTime, second: LinearTime, quantised: FloatColumn
+    calls: KernelCalls,
+    shapes: Shapes,
+    first: LinearTime,
+    second: LinearTime,
+    quantised: FloatColumn,
+    quantised_backward: FloatColumn,
 ) -> BlockTime:
-    """The two linears of a block, their quantisation (`quantised` input elements) and tensor-parallel exchange."""
+    """The two linears of a block, quantisation of their inputs and output gradients, and tensor-parallel exchange."""
     size = len(shapes)
-    cast = calls.quantise(quantised)
+    cast, cast_backward = calls.quantise(quantised), calls.quantise(quantised_backward)
     exchange = tensor_exchange(calls, shapes, first)
     return exchange + BlockTime(
         forward=term_table(size, matmul=first.forward + second.forward, elementwise=cast),
-        backward=term_table(size, matmul=first.backward + second.backward, elementwise=cast),
+        backward=term_table(size, matmul=first.backward + second.backward, elementwise=cast_backward),
         weight_gradient=first.weight_gradient + second.weight_gradient,
     )
 
@@ -230,7 +235,14 @@ def _(block: Attention, calls: KernelCalls, shapes: Shapes) -> BlockTime:
     size = len(shapes)
     return (
         norm_and_residual(calls, shapes)
-        + linear_block(calls, shapes, qkv, output, shapes.tokens * (hidden + query_dim))
+        + linear_block(
+            calls,
+            shapes,
+            qkv,
+            output,
+            shapes.tokens * (hidden + query_dim),
+            shapes.tokens * (hidden + query_dim + gate_dim + 2 * kv_dim),
+        )
         + core_attention_time(calls, shapes, core)
         + BlockTime(
             term_table(size, elementwise=rotary),
@@ -264,7 +276,14 @@ def _(block: LatentAttention, calls: KernelCalls, shapes: Shapes) -> BlockTime:
     )
     return (
         norm_and_residual(calls, shapes)
-        + linear_block(calls, shapes, up, output, tokens * (hidden + query_rank + block.kv_lora_rank + value_dim))
+        + linear_block(
+            calls,
+            shapes,
+            up,
+            output,
+            tokens * (hidden + query_rank + block.kv_lora_rank + value_dim),
+            tokens * (hidden + query_rank + block.kv_lora_rank + query_dim + kv_up_dim),
+        )
         + core_attention_time(calls, shapes, core)
         + compressed
     )
@@ -282,7 +301,7 @@ def _(block: StateSpace, calls: KernelCalls, shapes: Shapes) -> BlockTime:
     size = len(shapes)
     return (
         norm_and_residual(calls, shapes)
-        + linear_block(calls, shapes, projected, output, tokens * (hidden + inner))
+        + linear_block(calls, shapes, projected, output, tokens * (hidden + inner), tokens * (hidden + 2 * inner))
         + BlockTime(term_table(size, elementwise=scan), term_table(size, elementwise=2 * scan))
     )
 
@@ -315,7 +334,11 @@ def dense_feed_forward(calls: KernelCalls, shapes: Shapes, ffn_hidden: int, *, g
     ffn = ffn_hidden / shapes.tp
     up, down, activation, activation_backward = feed_forward(calls, shapes.tokens, ffn, gated=gated)
     size = len(shapes)
-    return linear_block(calls, shapes, up, down, shapes.tokens * (calls.job.architecture.hidden + ffn)) + BlockTime(
+    hidden, up_dim = calls.job.architecture.hidden, ffn * (2 if gated else 1)
+    products = linear_block(
+        calls, shapes, up, down, shapes.tokens * (hidden + ffn), shapes.tokens * (hidden + up_dim)
+    )  # fmt: skip
+    return products + BlockTime(
         forward=term_table(size, elementwise=activation),
         backward=term_table(size, elementwise=activation_backward),
         modules={
@@ -355,7 +378,23 @@ def expert_exchange(calls: KernelCalls, shapes: Shapes, block: MoeMlp) -> FloatC
     gathered = local_bytes * shapes.etp
     one = np.ones_like(shapes.etp)
     tensor = calls.all_gather(gathered, shapes.etp, one) + calls.reduce_scatter(gathered, shapes.etp, one)
-    return exchange * (1.0 - calls.job.framework.overlap_expert) + tensor
+    hidden_share = (1.0 - calls.training.overlap_slowdown) * calls.job.framework.overlap_expert
+    return exchange * (1.0 - hidden_share) + tensor
+
+
+def permutation(calls: KernelCalls, shapes: Shapes, block: MoeMlp) -> FloatColumn:
+    """Reordering of routed copies by expert, before the experts and back after them, each reading and writing.
+
+    A token is read once for its top_k copies, and what arrives from other devices is sorted once more by local expert.
+    Dispatchers that send a token once (DeepEP) leave one reordering: of what arrived, to one copy for every expert.
+    """
+    if calls.job.framework.expert_copies_once:
+        passes = 1.0 + copies_sent(calls, shapes, block.top_k)
+    else:
+        sorted_again = np.where((shapes.ep > 1) & (block.num_experts > shapes.ep), 2.0, 0.0)
+        passes = 1.0 + 1.0 / block.top_k + sorted_again
+    copy_bytes = shapes.expert_tokens * block.top_k * calls.job.architecture.hidden * calls.width
+    return calls.elementwise(2.0 * passes * copy_bytes * calls.job.workload.moe_imbalance)
 
 
 @block_time.register
@@ -363,31 +402,33 @@ def _(block: MoeMlp, calls: KernelCalls, shapes: Shapes) -> BlockTime:
     hidden, size = calls.job.architecture.hidden, len(shapes)
     local_experts = block.num_experts / shapes.ep
     routed = shapes.expert_tokens * shapes.etp * block.top_k * calls.job.workload.moe_imbalance
+    ffn = block.expert_ffn_hidden / shapes.etp
     up, down, activation, activation_backward = feed_forward(
-        calls, routed / local_experts, block.expert_ffn_hidden / shapes.etp, gated=block.gated,
+        calls, routed / local_experts, ffn, gated=block.gated,
         groups=local_experts,
     )  # fmt: skip
     router = calls.linear(shapes.expert_tokens, hidden, float(block.num_experts), precision="bf16", adapts=False)
-    # Permute before and unpermute after the experts: each reads and writes every routed copy once.
-    permute = calls.elementwise(4 * shapes.expert_tokens * block.top_k * hidden * calls.width)
+    permute = permutation(calls, shapes, block)
+    cast = calls.quantise(routed * (hidden + ffn))
+    cast_backward = calls.quantise(routed * (hidden + ffn * (2 if block.gated else 1)))
     exchange = expert_exchange(calls, shapes, block)
     expert_forward = up.forward + down.forward + activation
     experts = BlockTime(
         forward=term_table(
             size,
             matmul=up.forward + down.forward + router.forward,
-            elementwise=activation + permute,
+            elementwise=activation + permute + cast,
             expert_comm=exchange,
         ),
         backward=term_table(
             size,
             matmul=up.backward + down.backward + router.backward,
-            elementwise=activation_backward + permute,
+            elementwise=activation_backward + permute + cast_backward,
             expert_comm=exchange,
         ),
         modules={
             RecomputeModules.MLP_ACT: activation,
-            RecomputeModules.MOE: expert_forward + permute + exchange,
+            RecomputeModules.MOE: expert_forward + permute + cast + exchange,
         },
         weight_gradient=up.weight_gradient + down.weight_gradient + router.weight_gradient,
     )

@@ -64,7 +64,9 @@ def exchange_times(job: Job, calls: KernelCalls, candidates: Candidates, work: S
     # ZeRO-3 exchanges unit by unit, so latency counts as often; the others come in few large buckets.
     pieces = np.where(c.sharding >= Sharding.ZERO3, work.num_layers * job.framework.gathers_per_layer, 1.0)
 
-    def both(collective: str, dense_bytes: FloatColumn, expert_bytes: FloatColumn, *, across: bool) -> FloatColumn:
+    def both(
+        collective: str, dense_bytes: FloatColumn, expert_bytes: FloatColumn, pieces: FloatColumn, *, across: bool
+    ) -> FloatColumn:
         call = getattr(calls, collective)
         size, stride = (ranks // shard, c.tp * shard) if across else (shard, c.tp)
         expert_size = expert_ranks // expert_shard if across else expert_shard
@@ -76,11 +78,23 @@ def exchange_times(job: Job, calls: KernelCalls, candidates: Candidates, work: S
 
     dense_gradient = work.dense_parameters * reduce_bytes
     expert_gradient = work.expert_parameters * reduce_bytes
+    gathers = np.where(c.sharding >= Sharding.ZERO3, pieces, parameter_pieces(job, candidates, work))
+    scatter = "all_reduce" if job.framework.reduces_whole_gradients else "reduce_scatter"
     return Exchange(
-        gather_s=both("all_gather", work.gathered_dense * width, work.expert_parameters * width, across=False),
-        scatter_s=both("reduce_scatter", dense_gradient, expert_gradient, across=False),
-        reduce_s=both("all_reduce", dense_gradient / shard, expert_gradient / expert_shard, across=True),
+        gather_s=both("all_gather", work.gathered_dense * width, work.expert_parameters * width, gathers, across=False),
+        scatter_s=both(scatter, dense_gradient, expert_gradient, pieces, across=False),
+        reduce_s=both("all_reduce", dense_gradient / shard, expert_gradient / expert_shard, pieces, across=True),
     )
+
+
+def parameter_pieces(job: Job, candidates: Candidates, work: StageWork) -> FloatColumn:
+    """(num_candidates,) collectives in which the ranks of ZeRO-1 give each other the updated parameters.
+
+    One all-gather, or where whole tensors are dealt out to the ranks a broadcast by each rank that has some: along a
+    pipelined ring that takes as long as gathering as many bytes, but the way round the ring once for each.
+    """
+    tensors = work.num_layers * job.framework.broadcast_tensors_per_layer
+    return np.maximum(np.minimum(candidates.shard_group, tensors), 1.0)
 
 
 def data_parallel_time(

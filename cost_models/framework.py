@@ -76,6 +76,8 @@ class FrameworkProfile:
         context_parallel: Whether context parallelism exists.
         expert_parallel: Whether expert parallelism exists.
         expert_copies_once: Whether a token crosses to each domain of its experts once, however many of them are there.
+        grouped_matmul: Whether the products of all experts on a device are one kernel, whose tiles share waves, or one
+            kernel each.
         expert_tensor_parallel: Whether experts may use another tensor-parallel degree than the rest.
         pipeline_with_fsdp: Whether ZeRO-3/HSDP and pipeline stages combine.
         experts_with_fsdp: Whether ZeRO-3/HSDP and expert parallelism combine.
@@ -102,6 +104,10 @@ class FrameworkProfile:
             because only layers are units.
         vocab_multiple: The vocabulary is padded to a multiple of this times the tensor-parallel degree.
         gradient_reduce_bytes: Bytes per parameter that the data-parallel reduction moves.
+        reduces_whole_gradients: Whether ZeRO-1 reduces every gradient to all ranks of its shard group, or each share to
+            the rank that owns it.
+        broadcast_tensors_per_layer: Tensors of a layer, where ZeRO-1 deals whole tensors out to the ranks and each
+            broadcasts those that it has updated; 0 where it gathers equal shares.
         gradient_accumulate_bytes: HBM traffic per parameter and micro-batch to accumulate gradients (0 if fused into
             the weight-gradient GEMM).
         adapts_all_linears: Whether low-rank adapters sit beside all linear layers, or only beside the one of queries,
@@ -174,6 +180,7 @@ class FrameworkProfile:
     context_parallel: bool
     expert_parallel: bool
     expert_copies_once: bool
+    grouped_matmul: bool
     expert_tensor_parallel: bool
     pipeline_with_fsdp: bool
     experts_with_fsdp: bool
@@ -192,6 +199,8 @@ class FrameworkProfile:
     tables_in_root: bool
     vocab_multiple: int
     gradient_reduce_bytes: float
+    reduces_whole_gradients: bool
+    broadcast_tensors_per_layer: float
     gradient_accumulate_bytes: float
     adapts_all_linears: bool
     flash_attention: bool

@@ -12,8 +12,9 @@ from meshwright.cost_models.job import Job
 from meshwright.cost_models.kernels import KernelRates
 from meshwright.cost_models.training_rates import TrainingRates
 
-CAST_BYTES = 3.0
-"""HBM traffic of quantising one 16-bit element to 8 bits: read 2 bytes, write 1."""
+CAST_BYTES = 4.0
+"""HBM traffic of quantising one 16-bit element to 8 bits: read 2 bytes, write a row-wise copy and a column-wise one for
+the weight gradient's product (Transformer Engine's cast-transpose kernels; MXFP8 scales either copy by itself)."""
 
 
 @dataclass(frozen=True)
@@ -77,10 +78,10 @@ class KernelCalls:
         precision: str | None = None,
     ) -> FloatColumn:
         """Time of `groups` (m×k)·(k×n) products."""
-        accelerator = self.job.cluster.accelerator
-        return kernels.gemm_time_s(
-            accelerator, self.kernel_rates, precision or self.job.workload.precision, m, n, k, groups
-        )
+        accelerator, precision = self.job.cluster.accelerator, precision or self.job.workload.precision
+        if self.job.framework.grouped_matmul:
+            return kernels.gemm_time_s(accelerator, self.kernel_rates, precision, m, n, k, groups)
+        return groups * kernels.gemm_time_s(accelerator, self.kernel_rates, precision, m, n, k)
 
     def linear(
         self,

@@ -45,10 +45,20 @@ COMPILED_TRAFFIC = 1.0
 
 def _compiled(profile: FrameworkProfile, note: str) -> FrameworkProfile:
     """The profile with memory-bound operators fused, or not, as far as the row's note says which."""
+    profile = _overlapped(profile, note)
     words = note.lower().replace(";", " ").replace(",", " ").split()
     if "torch.compile" in note or "compile" in words or "+compile" in words:
         return replace(profile, elementwise_traffic=COMPILED_TRAFFIC)
     return replace(profile, elementwise_traffic=EAGER_TRAFFIC) if "eager" in words else profile
+
+
+def _overlapped(profile: FrameworkProfile, note: str) -> FrameworkProfile:
+    """The profile with expert all-to-all beside the other direction's compute, where the row's note says so.
+
+    Two micro-batches run layer by layer, one forward, one backward, so that each one's exchange has the other's compute
+    beside it (Megatron-Core, `--overlap-moe-expert-parallel-comm`).
+    """
+    return replace(profile, overlap_expert=1.0) if "ep_a2a_overlap" in note else profile
 
 
 def _by_recipe(profile: FrameworkProfile, run: Run) -> FrameworkProfile:

@@ -94,8 +94,8 @@ def run_plan(run: Run, profile: FrameworkProfile, fast_domain: int) -> RunPlan:
     """The plan that a row describes.
 
     Empty cells: `dp` is what the devices leave; tp, pp, cp, ep and vpp are 1 where dp is given (vpp the fewest that
-    divide the layers, if the note says that stages interleave); `etp` is 1
-    where the framework knows expert tensor parallelism, else tp (experts divided like dense layers);
+    divide the layers, if the note says that stages interleave); `etp` is tp, experts divided like dense layers
+    (Megatron-Core's default, and the only way before 0.10);
     sequence parallelism and recomputation are the framework's default; `shard_group` is all of
     dp·cp, with HSDP the part of it in one domain of the fastest links.
 
@@ -119,7 +119,7 @@ def run_plan(run: Run, profile: FrameworkProfile, fast_domain: int) -> RunPlan:
         )
     sharding = _sharding(run)
     recompute, modules, layers = _recompute(run, profile)
-    expert_tp = (run.etp or 1) if profile.expert_tensor_parallel else tp
+    expert_tp = (_told_etp(run) or tp) if profile.expert_tensor_parallel else tp
     return RunPlan(
         dp=dp, tp=tp, pp=pp, vpp=vpp, cp=cp, ep=ep, etp=_fitting_etp(run, expert_tp, dp * cp * tp, ep),
         sequence_parallel=_sequence_parallel(run, profile) and tp > 1,
@@ -170,7 +170,12 @@ def _shard_group(run: Run, sharding: Sharding, ranks: int, near_ranks: int) -> i
     if sharding is Sharding.NONE:
         return 1
     by_default = near_ranks if sharding is Sharding.HSDP and ranks % max(near_ranks, 1) == 0 else ranks
-    return min(run.shard_group or by_default or ranks, ranks)
+    told = _SHARD_GROUP.search(run.note)
+    return min(run.shard_group or (int(told[1]) if told else 0) or by_default or ranks, ranks)
+
+
+_SHARD_GROUP = re.compile(r"zero1 group size=(\d+)")
+"""Where the note has the ranks that share optimizer states (InternEvo's `zero1.size`)."""
 
 
 def _data_parallel(run: Run, model_parallel: int) -> int:
@@ -191,6 +196,11 @@ def _sharding(run: Run) -> Sharding:
         return SHARDINGS[run.sharding]
     except KeyError:
         raise AxisError(f"unknown sharding {run.sharding!r}; known are {', '.join(filter(None, SHARDINGS))}") from None
+
+
+def _told_etp(run: Run) -> int | None:
+    """Expert tensor parallelism as far as the source says so; the table's assumption counts as not told."""
+    return None if "etp assumed" in run.note else run.etp
 
 
 def _fitting_etp(run: Run, etp: int, ranks: int, ep: int) -> int:

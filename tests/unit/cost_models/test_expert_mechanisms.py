@@ -1,0 +1,92 @@
+"""What experts and their gradients really cost: each mechanism alone, on against off."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import samples
+
+from meshwright.cost_models.architecture import MoeMlp
+from meshwright.cost_models.block_time import permutation
+from meshwright.cost_models.candidates import Candidates, Sharding
+from meshwright.cost_models.job import Job
+from meshwright.cost_models.kernel_calls import KernelCalls
+from meshwright.cost_models.price import StepTerm, price
+from meshwright.cost_models.shapes import distinct_shapes
+from meshwright.cost_models.training_rates import OVERLAP_SLOWDOWN
+
+
+def under(job: Job, **facts: Any) -> Job:
+    return replace(job, framework=replace(job.framework, **facts))
+
+
+def seconds(job: Job, plan: Candidates, term: StepTerm) -> float:
+    return float(price(job, plan).terms[term, 0])
+
+
+def test_one_kernel_an_expert_fills_waves_worse() -> None:
+    """Tiles of all experts share waves in a grouped product; by themselves, small experts leave cores idle."""
+    job, plan = samples.job(samples.moe(experts=64, top_k=2)), samples.plan(dp=8, ep=8)
+    grouped, each = (seconds(under(job, grouped_matmul=one), plan, StepTerm.MATMUL) for one in (True, False))
+    assert each > grouped
+
+
+def test_one_expert_is_one_kernel_either_way() -> None:
+    """With one local expert a grouped product is a plain one."""
+    calls = [KernelCalls(under(samples.job(), grouped_matmul=one)) for one in (True, False)]
+    sizes = (np.array([512.0]), 1024.0, 2048.0)
+    assert calls[0].matmul(*sizes) == calls[1].matmul(*sizes)
+
+
+def test_eight_bit_experts_are_quantised() -> None:
+    """Inputs of experts' products are cast like those of dense ones: more memory-bound time than at 16 bits."""
+    job, plan = samples.job(samples.moe(experts=8, top_k=2)), samples.plan(dp=8, ep=8)
+    device = replace(job.cluster.accelerator, peak_flops={**job.cluster.accelerator.peak_flops, "fp8": 2e15})
+    low = replace(
+        job, workload=replace(job.workload, precision="fp8"), cluster=replace(job.cluster, accelerator=device)
+    )
+    assert seconds(low, plan, StepTerm.ELEMENTWISE) > 1.1 * seconds(job, plan, StepTerm.ELEMENTWISE)
+
+
+def reordering_s(job: Job, plan: Candidates) -> float:
+    shapes, _ = distinct_shapes(job, plan)
+    experts = job.architecture.layers[0].mlp
+    assert isinstance(experts, MoeMlp)
+    return float(permutation(KernelCalls(job), shapes, experts)[0])
+
+
+def test_copies_are_sorted_again_only_where_a_device_holds_several_experts() -> None:
+    """One expert a device: what arrives is its own. Several: sorted twice more, before and after them."""
+    one, several = (samples.job(samples.moe(experts=experts, top_k=2)) for experts in (8, 16))
+    plan = samples.plan(dp=8, ep=8)
+    assert reordering_s(several, plan) > 1.5 * reordering_s(one, plan)
+    assert reordering_s(under(several, expert_copies_once=True), plan) < reordering_s(several, plan)
+
+
+def test_exchange_beside_compute_costs_what_it_slows() -> None:
+    """All of the all-to-all hidden leaves the compute that it takes from the kernels beside it."""
+    job, plan = samples.job(samples.moe(experts=8, top_k=2)), samples.plan(dp=8, ep=8)
+    alone, hidden = (seconds(under(job, overlap_expert=share), plan, StepTerm.EXPERT_COMM) for share in (0.0, 1.0))
+    assert hidden == pytest.approx(OVERLAP_SLOWDOWN * alone)
+
+
+@pytest.mark.parametrize("tensors", [0, 9])
+def test_broadcasts_go_round_the_ring_once_each(tensors: int) -> None:
+    """Whole tensors dealt out to 512 ranks: as many bytes as one gather, but the ring's latency for each tensor."""
+    job = under(
+        samples.job(devices=512, global_batch=512), broadcast_tensors_per_layer=tensors, overlap_parameter_gather=False
+    )
+    plan = samples.plan(dp=512, sharding=Sharding.ZERO1, shard_group=512)
+    gathered = seconds(under(job, broadcast_tensors_per_layer=0), plan, StepTerm.DATA_COMM)
+    waits = seconds(job, plan, StepTerm.DATA_COMM)
+    assert waits > 2 * gathered if tensors else waits == gathered
+
+
+def test_gradients_reduced_to_every_rank_move_twice() -> None:
+    """An all-reduce is a reduce-scatter and a gather: about twice the time of the share that a rank needs."""
+    alone = {"overlap_gradient_reduce": False, "overlap_parameter_gather": False, "gradient_reduce_bytes": 4}
+    job, plan = under(samples.job(), **alone), samples.plan(dp=8, sharding=Sharding.ZERO1, shard_group=8)
+    share, whole = (seconds(under(job, reduces_whole_gradients=all_of), plan, StepTerm.DATA_COMM)
+                    for all_of in (False, True))  # fmt: skip
+    assert share < whole < 2 * share
