@@ -464,12 +464,13 @@ def embedding_time(calls: KernelCalls, shapes: Shapes) -> BlockTime:
     return BlockTime(table, table.copy())
 
 
-def exposed_host_time(block: BlockTime, forward_host_s: FloatColumn) -> BlockTime:
-    """Adds the time that the device waits for the host to launch kernels, where launching is slower than running.
+def exposed_host_time(block: BlockTime, forward_host_s: FloatColumn, *, blocking: bool = False) -> BlockTime:
+    """Adds the time that the device waits for the host to launch kernels.
 
-    The backward pass launches about one and a half times as many kernels and collectives: two products for each
-    linear, one kernel for each other operation.
+    The host runs ahead, so that the device waits where launching is slower than running; or, `blocking`, it waits for
+    every kernel, so that the device waits for each launch. The backward pass launches about one and a half times as
+    many kernels and collectives: two products for each linear, one kernel for each other operation.
     """
     for terms, host_s in ((block.forward, forward_host_s), (block.backward, 1.5 * forward_host_s)):
-        terms[LayerTerm.HOST] += np.maximum(host_s - terms.sum(axis=0), 0.0)
+        terms[LayerTerm.HOST] += host_s if blocking else np.maximum(host_s - terms.sum(axis=0), 0.0)
     return block

@@ -149,6 +149,7 @@ class FrameworkProfile:
         gathers_per_layer: Collectives in which ZeRO-3 gathers the parameters of a layer.
         kernels_per_layer: Kernels launched in the forward pass of a dense layer.
         host_launch_s: Host time to launch one kernel; 0 with graphs or whole-program compilation.
+        blocking_launches: Whether the host waits for every kernel (CUDA_LAUNCH_BLOCKING=1).
         collective_stall_s: Time by which every tensor-parallel collective is held up: on the device per node that its
             ring passes, and on the host per rank of its group once pipeline stages lie on several nodes.
         send_stall: What messages between stages wait for beside their links; None for nothing.
@@ -232,6 +233,7 @@ class FrameworkProfile:
     gathers_per_layer: float
     kernels_per_layer: float
     host_launch_s: float
+    blocking_launches: bool
     collective_stall_s: float
     send_stall: SendStall | None
     context_bytes: float

@@ -57,20 +57,33 @@ def _joined(profile: FrameworkProfile) -> FrameworkProfile:
 
 
 @lru_cache(maxsize=1)
-def _phrases() -> tuple[tuple[str, str], ...]:
-    """(phrase, profile) for every phrase under `matches`, the longest phrases first."""
-    found = [(phrase.lower(), name) for name in list_frameworks() for phrase in _document(name).get("matches", ())]
-    return tuple(sorted(found, key=lambda pair: (-len(pair[0]), pair)))
+def _phrases() -> tuple[tuple[str, tuple[str, ...], str], ...]:
+    """(phrase, models, profile) for every phrase under `matches`: those for some models first, then the longest."""
+    documents = [(name, _document(name)) for name in list_frameworks()]
+    found = [
+        (phrase.lower(), tuple(document.get("models", ())), name)
+        for name, document in documents
+        for phrase in document.get("matches", ())
+    ]
+    return tuple(sorted(found, key=lambda one: (not one[1], -len(one[0]), one)))
 
 
 @lru_cache(maxsize=1024)
-def match_framework(description: str) -> str:
+def match_framework(description: str, model: str = "") -> str:
     """Catalog name of the framework that a free-form description means, such as `NeMo 25.07`.
 
-    The profile with the longest phrase (its `matches`) contained in the description; `generic` where none is.
+    The profile with the longest phrase (its `matches`) contained in the description; `generic` where none is. Profiles
+    of how certain `models` were trained apply to those alone, and come first.
     """
-    wanted = description.lower()
-    return next((name for phrase, name in _phrases() if phrase in wanted), GENERIC)
+    wanted, trained = description.lower(), model.lower()
+    return next(
+        (
+            name
+            for phrase, models, name in _phrases()
+            if phrase in wanted and (not models or any(one in trained for one in models))
+        ),
+        GENERIC,
+    )
 
 
 def _document(name: str) -> dict[str, Any]:

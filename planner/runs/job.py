@@ -23,7 +23,7 @@ def run_job(run: Run, calibration: Calibration) -> tuple[Job, str]:
     Raises:
         MeshwrightError: Not even its memory can be told.
     """
-    profile = _by_recipe(_compiled(read_framework(match_framework(run.framework)), run.note), run)
+    profile = _by_recipe(_compiled(read_framework(match_framework(run.framework, run.model)), run.note), run)
     architecture = run_architecture(run)
     workload, cluster, reason = _workload(run), None, ""
     try:

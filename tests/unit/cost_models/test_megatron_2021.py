@@ -1,4 +1,4 @@
-"""What is sent and gathered in pieces: scattered sends between stages, pieces of ZeRO-3, widths of gradient buffers."""
+"""Mechanisms of Megatron and DeepSpeed in 2021 and 2022: what is sent, gathered, accumulated and launched how."""
 
 from dataclasses import replace
 
@@ -71,3 +71,13 @@ def test_gradients_accumulate_in_buffers_of_their_own_width(precision, read_and_
     kept = replace(profile, states=states, gradient_accumulate_bytes=10.0)
     assert kept.accumulate_bytes_at(precision) == read_and_written
     assert replace(kept, gradient_accumulate_bytes=0.0).accumulate_bytes_at(precision) == 0.0
+
+
+def test_a_host_that_waits_for_every_kernel_adds_its_launches_to_the_step():
+    """CUDA_LAUNCH_BLOCKING=1: of 35 kernels a layer, forward and half as many again backward, none is hidden."""
+    job = with_profile(samples.job(), host_launch_s=1e-5, kernels_per_layer=35.0)
+    plan = samples.plan(dp=8)
+    hidden, waited = (term(with_profile(job, blocking_launches=one), plan, StepTerm.HOST) for one in (False, True))
+    rounds = float(price(job, plan).num_micro_batches[0])
+    assert hidden == 0.0
+    assert waited == pytest.approx(2.5 * 35 * 1e-5 * job.architecture.num_layers * rounds)
