@@ -72,9 +72,10 @@ def block_time(block: object, calls: KernelCalls, shapes: Shapes) -> BlockTime:
 def norm_and_residual(calls: KernelCalls, shapes: Shapes) -> BlockTime:
     """The norm before a block and the residual addition behind it."""
     stream_bytes = shapes.stream_tokens * calls.job.architecture.hidden * calls.width
-    norm = calls.elementwise(NORM_FORWARD_PASSES * stream_bytes)
+    excess = calls.job.framework.norm_traffic
+    norm = calls.elementwise(NORM_FORWARD_PASSES * stream_bytes, excess)
     residual = calls.elementwise(RESIDUAL_PASSES * stream_bytes)
-    backward = calls.elementwise((NORM_BACKWARD_PASSES + RESIDUAL_PASSES) * stream_bytes)
+    backward = residual + calls.elementwise(NORM_BACKWARD_PASSES * stream_bytes, excess)
     return BlockTime(
         forward=term_table(len(shapes), elementwise=norm + residual),
         backward=term_table(len(shapes), elementwise=backward),
@@ -82,12 +83,14 @@ def norm_and_residual(calls: KernelCalls, shapes: Shapes) -> BlockTime:
     )
 
 
-def tensor_exchange(calls: KernelCalls, shapes: Shapes, first: LinearTime) -> BlockTime:
+def tensor_exchange(calls: KernelCalls, shapes: Shapes, first: LinearTime, readers: int = 1) -> BlockTime:
     """Tensor-parallel communication around a block whose column-parallel linear is `first`.
 
     Forward: all-reduce of the output, or with sequence parallelism all-gather of the input and reduce-scatter of the
     output. Backward: the same volume, and with sequence parallelism one more all-gather for the weight gradient.
-    What runs beside products slows them. Rings over several nodes are held up at every node (`collective_stall_s`).
+    What runs beside products slows them. Without sequence parallelism, products that read the same input may each
+    all-reduce a gradient of it (`separate_input_gradients`). Rings over several nodes are held up at every node
+    (`collective_stall_s`).
     """
     hidden_bytes = shapes.tokens * calls.job.architecture.hidden * calls.width
     one = np.ones_like(shapes.tp)
@@ -107,6 +110,7 @@ def tensor_exchange(calls: KernelCalls, shapes: Shapes, first: LinearTime) -> Bl
         backward = gather * exposed_share + beside + slowdown * (gather + scatter - beside)
     else:
         backward = 2.0 * gather + scatter
+    backward = backward + np.where(sp, 0.0, (readers - 1) * profile.separate_input_gradients * scatter)
     size = len(shapes)
     return BlockTime(term_table(size, tensor_comm=forward), term_table(size, tensor_comm=backward))
 
@@ -124,11 +128,15 @@ def linear_block(
     second: LinearTime,
     quantised: FloatColumn,
     quantised_backward: FloatColumn,
+    readers: int = 1,
 ) -> BlockTime:
-    """The two linears of a block, quantisation of their inputs and output gradients, and tensor-parallel exchange."""
+    """The two linears of a block, quantisation of their inputs and output gradients, and tensor-parallel exchange.
+
+    Where a framework doesn't fuse them, `readers` products make up the first.
+    """
     size = len(shapes)
     cast, cast_backward = calls.quantise(quantised), calls.quantise(quantised_backward)
-    exchange = tensor_exchange(calls, shapes, first)
+    exchange = tensor_exchange(calls, shapes, first, readers)
     return exchange + BlockTime(
         forward=term_table(size, matmul=first.forward + second.forward, elementwise=cast),
         backward=term_table(size, matmul=first.backward + second.backward, elementwise=cast_backward),
@@ -242,6 +250,7 @@ def _(block: Attention, calls: KernelCalls, shapes: Shapes) -> BlockTime:
             output,
             shapes.tokens * (hidden + query_dim),
             shapes.tokens * (hidden + query_dim + gate_dim + 2 * kv_dim),
+            readers=3,
         )
         + core_attention_time(calls, shapes, core)
         + BlockTime(
@@ -336,7 +345,7 @@ def dense_feed_forward(calls: KernelCalls, shapes: Shapes, ffn_hidden: int, *, g
     size = len(shapes)
     hidden, up_dim = calls.job.architecture.hidden, ffn * (2 if gated else 1)
     products = linear_block(
-        calls, shapes, up, down, shapes.tokens * (hidden + ffn), shapes.tokens * (hidden + up_dim)
+        calls, shapes, up, down, shapes.tokens * (hidden + ffn), shapes.tokens * (hidden + up_dim), 2 if gated else 1
     )  # fmt: skip
     return products + BlockTime(
         forward=term_table(size, elementwise=activation),

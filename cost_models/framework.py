@@ -122,6 +122,7 @@ class FrameworkProfile:
         gated_activation_saved: Tensors of the inner width that a gated feed-forward block keeps.
         plain_activation_saved: Tensors of the inner width that an ungated one keeps.
         dropout: Whether dropout masks are kept (one byte an element, two a layer).
+        norm_traffic: HBM traffic of norms relative to one fused kernel; None if it is `elementwise_traffic`.
         elementwise_traffic: HBM traffic of norms, activations, residuals relative to ideally fused kernels.
         logits_saved_bytes: Bytes per logit alive at the loss, the 16-bit output included.
         parallel_logits_saved_bytes: The same where tensor parallelism divides the vocabulary; None if it is the same.
@@ -132,6 +133,8 @@ class FrameworkProfile:
         overlap_fsdp: Whether ZeRO-3 gathers are prefetched beside compute.
         overlap_tensor_backward: Whether tensor-parallel communication of the backward pass runs beside
             weight-gradient GEMMs.
+        separate_input_gradients: Whether queries, keys, values, gate and up are products of their own, each with an
+            all-reduce of its input's gradient.
         overlap_tensor_forward: Share of tensor-parallel communication that fused or pipelined kernels hide.
         overlap_pipeline: Whether sends between interleaved stages run beside compute.
         scattered_sends: Whether each tensor-parallel rank sends its share of what all of them hold to the next stage,
@@ -212,6 +215,7 @@ class FrameworkProfile:
     gated_activation_saved: float
     plain_activation_saved: float
     dropout: bool
+    norm_traffic: float | None
     elementwise_traffic: float
     logits_saved_bytes: float
     parallel_logits_saved_bytes: float | None
@@ -221,6 +225,7 @@ class FrameworkProfile:
     overlap_parameter_gather: bool
     overlap_fsdp: bool
     overlap_tensor_backward: bool
+    separate_input_gradients: bool
     overlap_tensor_forward: float
     overlap_pipeline: bool
     scattered_sends: bool

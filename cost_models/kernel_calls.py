@@ -108,9 +108,13 @@ class KernelCalls:
             return LinearTime(forward + beside, input_gradient + beside_gradient, np.zeros_like(forward))
         return LinearTime(forward, input_gradient, self.matmul(in_dim, out_dim, tokens, groups, precision))
 
-    def elementwise(self, num_bytes: FloatColumn | float) -> FloatColumn:
-        """Time of memory-bound kernels that would move `num_bytes` if ideally fused; none run where there are none."""
-        traffic = np.asarray(num_bytes, dtype=np.float64) * self.job.framework.elementwise_traffic
+    def elementwise(self, num_bytes: FloatColumn | float, excess: float | None = None) -> FloatColumn:
+        """Time of memory-bound kernels that would move `num_bytes` if ideally fused; none run where there are none.
+
+        They move `excess` times as much, by default the framework's `elementwise_traffic`.
+        """
+        times = self.job.framework.elementwise_traffic if excess is None else excess
+        traffic = np.asarray(num_bytes, dtype=np.float64) * times
         time_s = kernels.streaming_time_s(self.job.cluster.accelerator, self.kernel_rates, traffic)
         return np.where(traffic > 0, time_s, 0.0)
 

@@ -41,11 +41,21 @@ EAGER_TRAFFIC = 2.0
 """HBM traffic of a Llama layer's norms, rotary embedding, SwiGLU and residuals as separate PyTorch operators, over
 fused ones: an estimate, as in the profiles of frameworks that run them so."""
 COMPILED_TRAFFIC = 1.0
+EAGER_NORM_TRAFFIC = 10.0
+"""HBM traffic of an RMS norm that casts to fp32 as separate operators, over a fused one. Counted in PaddleNLP's
+LlamaRMSNorm, bytes an element: cast 6, square 8, mean 4, scale 8, cast back 6, weight 4, and 68
+backward; fused 4 and 6."""
+FUSED_NORM_SAVED = 4
+"""Bytes an element that a fused norm keeps: its input and its output (arXiv:2205.05198, section 4.1)."""
 
 
 def _compiled(profile: FrameworkProfile, note: str) -> FrameworkProfile:
     """The profile with memory-bound operators fused, or not, as far as the row's note says which."""
     profile = _overlapped(profile, note)
+    if "use_fused_rms_norm=" in note:
+        fused = "use_fused_rms_norm=True" in note
+        saved = FUSED_NORM_SAVED if fused else profile.norm_saved_bytes
+        profile = replace(profile, norm_traffic=1.0 if fused else EAGER_NORM_TRAFFIC, norm_saved_bytes=saved)
     words = note.lower().replace(";", " ").replace(",", " ").split()
     if "torch.compile" in note or "compile" in words or "+compile" in words:
         return replace(profile, elementwise_traffic=COMPILED_TRAFFIC)

@@ -176,3 +176,21 @@ def test_fp16_gradients_move_as_they_are_kept():
     profile = replace(samples.job().framework, states=states, gradient_reduce_bytes=4, gradient_accumulate_bytes=10)
     assert (profile.reduce_bytes_at("bf16"), profile.accumulate_bytes_at("bf16")) == (4, 10)
     assert (profile.reduce_bytes_at("fp16"), profile.accumulate_bytes_at("fp16")) == (2, 6)
+
+
+def test_unfused_products_reduce_their_input_gradients_apart():
+    """Forward two all-reduces; backward two, or with three readers in attention and two before SwiGLU five."""
+    job, plan = with_profile(samples.job(), overlap_tensor_backward=False), samples.plan(dp=4, tp=2)
+    fused, apart = (
+        term(price(with_profile(job, separate_input_gradients=alone), plan), StepTerm.TENSOR_COMM)
+        for alone in (False, True)
+    )
+    assert 1.5 < apart / fused < 7 / 4  # embedding and output layer have one each in both
+
+
+def test_eager_norms_move_more_bytes():
+    """What norms move beside one fused kernel shows, and nothing else does."""
+    job, plan = with_profile(samples.job(), elementwise_traffic=1.0), samples.plan(dp=8)
+    times = [term(price(with_profile(job, norm_traffic=n), plan), StepTerm.ELEMENTWISE) for n in (None, 1.0, 2.0, 3.0)]
+    assert times[0] == pytest.approx(times[1])
+    assert times[3] - times[2] == pytest.approx(times[2] - times[1], rel=0.05)
