@@ -144,8 +144,10 @@ def linear_block(
     )
 
 
-def score_fraction(window: int | None, seq_len: int) -> float:
-    """Share of the seq×seq scores that causal (and windowed) attention needs."""
+def score_fraction(window: int | None, seq_len: int, document_len: int | None = None) -> float:
+    """Share of the seq×seq scores that causal (and windowed) attention needs, within documents where it stays there."""
+    if document_len is not None and document_len < seq_len:
+        return score_fraction(window, document_len) * document_len / seq_len
     if window is None or window >= seq_len:
         return 0.5
     return (window - 0.5 * window * window / seq_len) / seq_len
@@ -212,7 +214,7 @@ def attention_kernel_time(calls: KernelCalls, shapes: Shapes, core: CoreAttentio
         piece,
         core.qk_dim,
         core.v_dim,
-        score_fraction(core.window, job.workload.seq_len),
+        score_fraction(core.window, job.workload.seq_len, job.workload.document_len),
         backward=backward,
         flash=job.framework.flash_attention,
     )

@@ -21,6 +21,8 @@ class Workload:
             base's layers are held in 4 bits).
         lora_rank: Rank of the adapters on every linear layer, for `lora` and `qlora`.
         lora_tables: Whether embedding and output layer train beside the adapters, as copies of their own.
+        document_len: Tokens of one document where sequences are packed and attention stays within each document
+            (block-diagonal masks, variable-length kernels); None where it crosses them.
         moe_imbalance: Tokens of the busiest expert-parallel rank over the mean (1 = perfectly balanced router).
     """
 
@@ -31,6 +33,7 @@ class Workload:
     lora_rank: int = 16
     moe_imbalance: float = 1.0
     lora_tables: bool = False
+    document_len: int | None = None
 
     @property
     def tokens(self) -> int:

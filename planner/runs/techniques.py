@@ -1,0 +1,40 @@
+"""Which techniques a row's note names, directly or as a step of a table that adds them one by one."""
+
+from meshwright.planner.runs.run import Run
+
+CUMULATIVE = (
+    "Packed",
+    "Compile",
+    "Chunked CE",
+    "Activation Checkpointing",
+    "Optimizer in backward",
+    "Activation Offloading",
+    "8-bit AdamW",
+    "LoRA",
+    "QLoRA",
+)
+"""The order of torchtune's table of techniques, each on top of those before (README.md, "Optimization flags")."""
+INSTRUCTION_TOKENS = 512
+"""Tokens that hardly any example of instructions exceeds; their mean is lower, but attention within them costs little
+either way."""
+
+
+def techniques(run: Run) -> frozenset[str]:
+    """Those of `CUMULATIVE` that a row was measured with, as far as its note tells."""
+    named = [index for index, name in enumerate(CUMULATIVE) if name in run.note.split("(cumulative)")[0]]
+    if not named or "(cumulative)" not in run.note:
+        return frozenset()
+    return frozenset(CUMULATIVE[: max(named) + 1])
+
+
+def is_compiled(run: Run) -> bool:
+    """Whether `torch.compile` fused the memory-bound operators."""
+    words = run.note.lower().replace(";", " ").replace(",", " ").split()
+    return "torch.compile" in run.note or "compile" in words or "Compile" in techniques(run)
+
+
+def document_tokens(run: Run) -> int | None:
+    """Tokens of one document where examples are packed and attention stays within each; None if it doesn't."""
+    packed = "packed" in run.note.lower().split() or "Packed" in techniques(run)
+    short = min(run.seq_len or INSTRUCTION_TOKENS, INSTRUCTION_TOKENS)
+    return short if packed and run.task not in ("", "pretrain") else None
