@@ -117,8 +117,7 @@ class Calibration:
         alone = _first(self.collectives, keys) or CollectiveRates()
         shares = (self.training.fast_link_fraction, self.training.slow_link_fraction)
         fractions = {
-            level.name: alone.bandwidth_fractions.get(level.name, alone.bandwidth_fraction) * shares[depth > 0]
-            for depth, level in enumerate(cluster.levels)
+            level.name: alone.fraction_of(level.name) * shares[depth > 0] for depth, level in enumerate(cluster.levels)
         }
         in_network = alone.in_network_fraction * shares[0]
         return replace(alone, bandwidth_fractions=fractions, in_network_fraction=in_network)

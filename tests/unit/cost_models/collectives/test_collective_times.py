@@ -90,6 +90,14 @@ def test_fractions_apply_by_level_name():
     assert all_gather_time_s(NODES, rates, HUGE, 8, 8) == pytest.approx(HUGE * 7 / 8 / 12.5e9, rel=1e-3)
 
 
+def test_a_network_measured_elsewhere_has_its_fraction_until_a_calibration_says_more():
+    """Omni-Path: NCCL reaches 41 of 100 Gb/s a link; a calibration's own figure wins."""
+    rates = replace(IDEAL, bandwidth_fraction=0.8)
+    assert rates.fraction_of("omni-path") == 0.41
+    assert rates.fraction_of("infiniband") == 0.8
+    assert replace(rates, bandwidth_fractions={"omni-path": 0.9}).fraction_of("omni-path") == 0.9
+
+
 @pytest.mark.parametrize("collective", [all_gather_time_s, all_reduce_time_s, all_to_all_time_s, reduce_scatter_time_s])
 def test_every_row_equals_its_own_call(collective):
     """A column of groups prices each as if it were alone, and one rank for nothing."""
