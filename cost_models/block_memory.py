@@ -11,6 +11,7 @@ import numpy as np
 
 from meshwright.cost_models.architecture import Attention, DenseMlp, LatentAttention, MoeMlp, StateSpace
 from meshwright.cost_models.candidates import FloatColumn, RecomputeModules
+from meshwright.cost_models.frozen_memory import input_bytes, norm_element_bytes, output_bytes
 from meshwright.cost_models.job import Job
 from meshwright.cost_models.shapes import Shapes
 
@@ -77,20 +78,24 @@ def received_bytes(job: Job, shapes: Shapes) -> FloatColumn:
     return np.where(shapes.sequence_parallel, gathered_bytes(job, shapes), 0.0)
 
 
-def norm_bytes(job: Job, shapes: Shapes) -> FloatColumn:
+def norm_bytes(job: Job, shapes: Shapes, adapters: int = 0) -> FloatColumn:
     """What a norm and the projection that reads it keep: input, output, and one fp32 statistic a token.
 
     Megatron's sequence parallelism keeps the divided output and gathers it again; DTensor keeps it gathered.
+
+    Args:
+        job: The job.
+        shapes: Its shapes.
+        adapters: Those beside the projection, if the base is frozen.
     """
-    output = gathered_bytes if job.framework.keeps_gathered_sequence else stream_bytes
-    width = job.workload.activation_bytes / 2
-    own = shapes.stream_tokens * job.architecture.hidden * (job.framework.norm_saved_bytes - 2.0) * width
-    return own + output(job, shapes) + shapes.stream_tokens * STATISTIC_BYTES
+    tokens = shapes.tokens if job.framework.keeps_gathered_sequence else shapes.stream_tokens
+    own = shapes.stream_tokens * job.architecture.hidden * norm_element_bytes(job)
+    return own + input_bytes(job, tokens * job.architecture.hidden, adapters) + shapes.stream_tokens * STATISTIC_BYTES
 
 
-def norm_memory(job: Job, shapes: Shapes) -> BlockMemory:
+def norm_memory(job: Job, shapes: Shapes, adapters: int = 1) -> BlockMemory:
     """What the norm keeps, and the dropout mask of the block's output."""
-    norm = norm_bytes(job, shapes)
+    norm = norm_bytes(job, shapes, adapters)
     mask = shapes.stream_tokens * job.architecture.hidden if job.framework.dropout else 0.0
     return BlockMemory(norm + mask, {RecomputeModules.LAYERNORM: np.minimum(stream_bytes(job, shapes), norm)})
 
@@ -105,7 +110,7 @@ def scores_memory(job: Job, shapes: Shapes, heads: FloatColumn) -> FloatColumn:
 
 @block_memory.register
 def _(block: Attention, job: Job, shapes: Shapes) -> BlockMemory:
-    width = job.workload.activation_bytes
+    width, framework = job.workload.activation_bytes, job.framework
     heads = block.num_heads / shapes.tp
     kv_dim = np.maximum(block.num_kv_heads / shapes.tp, 1.0) * block.head_dim
     query_dim = heads * block.head_dim
@@ -114,9 +119,15 @@ def _(block: Attention, job: Job, shapes: Shapes) -> BlockMemory:
     query, key = shapes.tokens * query_dim * width, shapes.tokens * kv_dim * width
     inputs = query * (2 if block.output_gate else 1) + 2 * key
     normed = query + key if block.qk_norm_params else 0.0
-    core = scores if not job.framework.flash_attention else np.zeros_like(scores)
-    attention = norm_memory(job, shapes) + BlockMemory(
-        saved=inputs + normed + output + scores,
+    # The whole product beside rotated copies; keys and values that query heads share are repeated instead.
+    whole = query + key if block.num_kv_heads == block.num_heads else 2 * (query - key)
+    product = whole if framework.fused_values else 0.0
+    core = scores if not framework.flash_attention else np.zeros_like(scores)
+    projected = input_bytes(job, shapes.tokens * query_dim, int(framework.adapts_all_linears), is_kept=True)
+    adapted = query_dim + (2 * kv_dim + job.architecture.hidden if framework.adapts_all_linears else kv_dim)
+    changed = output_bytes(job, shapes.tokens * adapted)
+    attention = norm_memory(job, shapes, 1 if framework.fused_values else 3) + BlockMemory(
+        saved=inputs + normed + product + output + scores + projected + changed,
         modules={RecomputeModules.CORE_ATTN: core},
         peak=output + np.maximum(inputs, received_bytes(job, shapes)),
     )
@@ -162,9 +173,16 @@ def feed_forward_memory(job: Job, tokens: FloatColumn, ffn: FloatColumn, *, gate
     read = min(2.0 if gated else 1.0, kept)
     alive = (5.0 + (kept >= 4) - kept) if gated else 3.0 - kept
     inner = tokens * ffn * job.workload.activation_bytes
+    saved = kept * inner
+    if job.workload.trains_adapters:
+        everywhere = job.framework.adapts_all_linears
+        saved = (kept - 1.0) * inner + input_bytes(job, tokens * ffn, int(everywhere))
+        adapted = (2.0 if gated else 1.0) * ffn + job.architecture.hidden
+        saved = saved + everywhere * output_bytes(job, tokens * adapted)
+        alive = alive + 1.0
     return BlockMemory(
-        saved=kept * inner,
-        modules={RecomputeModules.MLP_ACT: (kept - read) * inner, RecomputeModules.MLP: kept * inner},
+        saved=saved,
+        modules={RecomputeModules.MLP_ACT: saved - read * inner, RecomputeModules.MLP: saved},
         peak=max(alive, 1.0) * inner,
     )
 
@@ -175,7 +193,8 @@ def _(block: DenseMlp, job: Job, shapes: Shapes) -> BlockMemory:
     inner = feed_forward_memory(job, shapes.tokens, ffn, gated=block.gated)
     received = received_bytes(job, shapes) + shapes.tokens * ffn * job.workload.activation_bytes
     down = BlockMemory(np.zeros(len(shapes)), peak=received, last_projection=job.architecture.hidden * ffn)
-    feed_forward = norm_memory(job, shapes) + inner + down
+    adapters = int(job.framework.adapts_all_linears) * (2 if block.gated else 1)
+    feed_forward = norm_memory(job, shapes, adapters) + inner + down
     # The gate's product and the down projection's, and what sequence parallelism scatters of it and of attention's.
     scattered = np.where(shapes.sequence_parallel, stream_bytes(job, shapes), 0.0)
     output = gathered_bytes(job, shapes) * block.gated + scattered

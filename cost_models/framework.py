@@ -71,6 +71,7 @@ class FrameworkProfile:
         recompute_per_layer: Whether k of a stage's n layers can be recomputed.
         default_recompute: What a run that doesn't say recomputes.
         default_sequence_parallel: Whether a run with tensor parallelism that doesn't say divides the sequence too.
+        recompute_as_needed: Whether its recipes recompute whole layers where memory is short, and nothing elsewhere.
         sharded_recompute: The same under ZeRO-3 and HSDP; None if it is the same.
         interleaving: Whether virtual pipeline stages exist.
         context_parallel: Whether context parallelism exists.
@@ -93,6 +94,7 @@ class FrameworkProfile:
             if they are those of any parameter.
         recipe_states: State bytes of the framework's own recipe for one device, whose optimizer isn't plain AdamW;
             None if it has none. Its published runs are read with it where they leave everything to the recipe.
+        unties_embeddings: Whether an output layer that shares the embedding table gets a table of its own.
         loads_whole: Whether ZeRO-3 gathers the whole model on every device to load its weights.
         buffers_per_stage: Micro-batches for which every stage but the last has buffers, over the number of stages; 0
             for as many as the schedule has in flight.
@@ -112,6 +114,17 @@ class FrameworkProfile:
             the weight-gradient GEMM).
         adapts_all_linears: Whether low-rank adapters sit beside all linear layers, or only beside the one of queries,
             keys and values.
+        adapts_all_linears_of: How models are called whose published recipes adapt all linear layers though others
+            don't: beginnings of names.
+        adapter_rank: Rank of low-rank adapters where a run doesn't say.
+        adapter_input_bytes: What an adapter keeps of every element that it reads: the input itself or, with dropout, a
+            copy for each adapter and its mask.
+        adapter_output_bytes: What it keeps of every element of the product that it changes.
+        adapters_train_norms: Whether the scales of norms train beside the adapters.
+        fused_values: Whether values are a view of one product of queries, keys and values, which stays whole beside the
+            rotated copies of queries and keys; where query heads share keys and values, these are repeated for each.
+        quantised_inputs: Micro-batches whose inputs of 4-bit products stay, though no gradient needs them.
+        masks_documents: Whether packed sequences keep attention within their documents.
         flash_attention: Whether attention avoids the score matrix.
         attention_speed: Speed of its fused attention kernel relative to FlashAttention-2.
         native_attention: Whether fused attention is written for each generation's matrix units (cuDNN,
@@ -144,7 +157,10 @@ class FrameworkProfile:
             putting them together again: a step with ZeRO-1, a micro-batch with ZeRO-3; 0 where they lie in one buffer.
         exchange_traffic: HBM traffic of the copies beside ZeRO-3's collectives, over the bytes exchanged; 0 where they
             work on one buffer.
-        fsdp_reduce_each_micro_batch: Whether ZeRO-3 reduces gradients after every micro-batch.
+        fsdp_reduce_each_micro_batch: Whether ZeRO-3 reduces gradients after every micro-batch, or sums whole ones up
+            and reduces them after the last.
+        flat_units: Whether ZeRO-3 holds a unit as one flat parameter, which has a gradient as a whole though only
+            adapters in it train.
         recompute_stops_early: Whether a layer's recomputation leaves out its last product, whose result no gradient
             needs.
         recompute_gathers: Whether ZeRO-3 gathers a recomputed layer once for recomputation and again for its backward
@@ -176,6 +192,7 @@ class FrameworkProfile:
     dense_activation_recompute: bool
     recompute_per_layer: bool
     default_recompute: str
+    recompute_as_needed: bool
     sharded_recompute: str | None
     default_sequence_parallel: bool
     interleaving: bool
@@ -196,6 +213,7 @@ class FrameworkProfile:
     fsdp_states: StateBytes
     adapter_states: StateBytes | None
     recipe_states: StateBytes | None
+    unties_embeddings: bool
     loads_whole: bool
     buffers_per_stage: float
     gradients_persist: bool
@@ -207,8 +225,16 @@ class FrameworkProfile:
     broadcast_tensors_per_layer: float
     gradient_accumulate_bytes: float
     adapts_all_linears: bool
+    adapts_all_linears_of: tuple[str, ...]
+    adapter_rank: int
+    adapter_input_bytes: float
+    adapter_output_bytes: float
+    adapters_train_norms: bool
+    fused_values: bool
+    quantised_inputs: float
     flash_attention: bool
     attention_speed: float
+    masks_documents: bool
     native_attention: bool
     norm_saved_bytes: float
     keeps_gathered_sequence: bool
@@ -233,6 +259,7 @@ class FrameworkProfile:
     shard_slice_s: float
     exchange_traffic: float
     fsdp_reduce_each_micro_batch: bool
+    flat_units: bool
     recompute_stops_early: bool
     recompute_gathers: bool
     gathers_per_layer: float

@@ -1,6 +1,6 @@
 """Bytes that a step holds steadily: the states between two kernels, by sharding, and the activations in flight."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,6 +50,19 @@ def shard_extents(candidates: Candidates) -> ShardExtents:
     return ShardExtents(*(at_least(s, dense) for s in stages), *(at_least(s, expert) for s in stages))
 
 
+def gradient_extents(job: Job, candidates: Candidates, extents: ShardExtents) -> ShardExtents:
+    """The extents of a framework whose ZeRO-3 sums whole gradients up over the micro-batches of a step."""
+    if job.framework.fsdp_reduce_each_micro_batch:
+        return extents
+    fully = candidates.sharding >= Sharding.ZERO3
+    whole = (fully & (num_micro_batches(job, candidates) > 1))[:, None]
+    return replace(
+        extents,
+        gradient=np.where(whole, 1.0, extents.gradient),
+        expert_gradient=np.where(whole, 1.0, extents.expert_gradient),
+    )
+
+
 def state_bytes(job: Job, candidates: Candidates) -> tuple[FloatColumn, FloatColumn, FloatColumn, FloatColumn]:
     """Bytes per parameter (parameter, gradient, optimizer, temporary) of each candidate; (num_candidates, 1)."""
     fully = (candidates.sharding >= Sharding.ZERO3)[:, None]
@@ -93,7 +106,7 @@ def steady_bytes(job: Job, candidates: Candidates, stages: StageCosts, problem: 
     adapter = stages.adapter_parameters[problem]
     frozen = job.workload.trains_adapters
     per_parameter, per_gradient, per_optimizer, per_temporary = state_bytes(job, candidates)
-    extents = shard_extents(candidates)
+    extents = gradient_extents(job, candidates, shard_extents(candidates))
     parameters = per_parameter * (dense / extents.parameter + expert / extents.expert_parameter)
     if frozen:  # the base is held in 16 bits or quantised, and only the adapters train
         tables = np.minimum(stages.table_parameters[problem], dense) / extents.parameter
@@ -102,6 +115,10 @@ def steady_bytes(job: Job, candidates: Candidates, stages: StageCosts, problem: 
         parameters += per_parameter * adapter
         gradients = per_gradient * adapter
         optimizer, temporary = per_optimizer * adapter, per_temporary * adapter
+        if job.framework.flat_units:
+            layers = np.maximum(dense - stages.table_parameters[problem], 0.0) / extents.gradient
+            flat = job.workload.activation_bytes * layers
+            gradients = np.where((candidates.sharding >= Sharding.ZERO3)[:, None], flat, gradients)
     else:
         gradients = per_gradient * (dense / extents.gradient + expert / extents.expert_gradient)
         trained = dense / extents.optimizer + expert / extents.expert_optimizer

@@ -1,7 +1,9 @@
 """The job of a run: architecture, cluster, workload, framework."""
 
+import re
 from dataclasses import replace
 
+from meshwright.cost_models.architecture import Architecture
 from meshwright.cost_models.calibration import Calibration
 from meshwright.cost_models.framework import FrameworkProfile
 from meshwright.cost_models.job import Job
@@ -12,6 +14,7 @@ from meshwright.planner.frameworks import match_framework, read_framework
 from meshwright.planner.runs.architecture import run_architecture
 from meshwright.planner.runs.devices import run_cluster
 from meshwright.planner.runs.run import Run
+from meshwright.planner.runs.techniques import document_tokens, is_compiled
 
 STAND_IN = "a100-80gb"
 """Device on which memory is computed where a run's own isn't in the catalog: bytes don't depend on it."""
@@ -23,9 +26,10 @@ def run_job(run: Run, calibration: Calibration) -> tuple[Job, str]:
     Raises:
         MeshwrightError: Not even its memory can be told.
     """
-    profile = _by_recipe(_compiled(read_framework(match_framework(run.framework, run.model)), run.note), run)
-    architecture = run_architecture(run)
-    workload, cluster, reason = _workload(run), None, ""
+    profile = _by_recipe(_compiled(read_framework(match_framework(run.framework, run.model)), run), run)
+    profile = _by_adapter(profile, run)
+    architecture = _as_trained(run_architecture(run), profile)
+    workload, cluster, reason = _workload(run, profile), None, ""
     try:
         cluster = run_cluster(run, profile, workload.precision)
         if run.global_batch is None:
@@ -33,8 +37,13 @@ def run_job(run: Run, calibration: Calibration) -> tuple[Job, str]:
     except MeshwrightError as error:
         reason = str(error)
         cluster = typical_cluster(STAND_IN, 8, 8)
-        workload = _workload(run, precision="bf16" if workload.activation_bytes == 2 else "fp32")
+        workload = _workload(run, profile, precision="bf16" if workload.activation_bytes == 2 else "fp32")
     return Job(architecture, cluster, workload, profile, calibration), reason
+
+
+def _as_trained(architecture: Architecture, profile: FrameworkProfile) -> Architecture:
+    """The architecture as a framework holds it."""
+    return replace(architecture, tied_embeddings=False) if profile.unties_embeddings else architecture
 
 
 EAGER_TRAFFIC = 2.0
@@ -49,16 +58,17 @@ FUSED_NORM_SAVED = 4
 """Bytes an element that a fused norm keeps: its input and its output (arXiv:2205.05198, section 4.1)."""
 
 
-def _compiled(profile: FrameworkProfile, note: str) -> FrameworkProfile:
+def _compiled(profile: FrameworkProfile, run: Run) -> FrameworkProfile:
     """The profile with memory-bound operators fused, or not, as far as the row's note says which."""
+    note = run.note
     profile = _overlapped(profile, note)
     if "use_fused_rms_norm=" in note:
         fused = "use_fused_rms_norm=True" in note
         saved = FUSED_NORM_SAVED if fused else profile.norm_saved_bytes
         profile = replace(profile, norm_traffic=1.0 if fused else EAGER_NORM_TRAFFIC, norm_saved_bytes=saved)
-    words = note.lower().replace(";", " ").replace(",", " ").split()
-    if "torch.compile" in note or "compile" in words or "+compile" in words:
+    if is_compiled(run):
         return replace(profile, elementwise_traffic=COMPILED_TRAFFIC)
+    words = note.lower().replace(";", " ").replace(",", " ").split()
     return replace(profile, elementwise_traffic=EAGER_TRAFFIC) if "eager" in words else profile
 
 
@@ -78,6 +88,30 @@ def _by_recipe(profile: FrameworkProfile, run: Run) -> FrameworkProfile:
     return replace(profile, states=profile.recipe_states, adapter_states=profile.adapter_states or profile.states)
 
 
+USUAL_EXAMPLE = 512
+"""Tokens that hardly any two successive micro-batches of instructions exceed; longer examples come one by one."""
+
+
+def _by_adapter(profile: FrameworkProfile, run: Run) -> FrameworkProfile:
+    """The profile with the kind of adapters that a row's note names: LLaMA-Adapter (arXiv:2303.16199) or its version 2.
+
+    The first adds prompts to attention and touches no product; the second (arXiv:2304.15010, §3) scales and shifts the
+    output of every linear layer, whose gradients need that output, and trains the norms.
+    """
+    previous = min(1.0, USUAL_EXAMPLE / (run.seq_len or USUAL_EXAMPLE)) * (profile.quantised_inputs - 1.0)
+    profile = replace(profile, quantised_inputs=1.0 + previous) if profile.quantised_inputs > 1 else profile
+    if run.model.lower().startswith(profile.adapts_all_linears_of):
+        profile = replace(profile, adapts_all_linears=True, adapter_output_bytes=0)
+    words = run.note.replace(";", " ").split()
+    if "adapter" in words or "qadapter" in words:
+        return replace(profile, adapter_input_bytes=0, adapter_output_bytes=0)
+    if "adapter_v2" in words or "qadapter_v2" in words:
+        return replace(
+            profile, adapts_all_linears=True, adapter_input_bytes=0, adapter_output_bytes=2, adapters_train_norms=True
+        )
+    return profile
+
+
 def _task(run: Run) -> str:
     """The row's task; the table files a LoRA on a quantised base under `lora` and says so in the note."""
     quantised = "quantised base" in run.note or "task qlora" in run.note
@@ -87,6 +121,9 @@ def _task(run: Run) -> str:
 LONGEST_EXAMPLE = 1304
 """Tokens of the longest example of Alpaca with Llama's tokenizer (LitGPT, "Resource tables"): what fine-tuning without
 packing takes at most, whatever the limit, where the data isn't told."""
+FINE_TUNING_PASSES = 2
+"""Micro-batches a step where a fine-tuning run doesn't tell its batch: scripts accumulate gradients by default, and for
+memory one pass more is as good as sixteen."""
 UNPACKED = ("no packing", "unpacked")
 
 
@@ -96,7 +133,7 @@ def _sequence(run: Run) -> int | None:
     return min(run.seq_len, LONGEST_EXAMPLE) if unpacked and run.seq_len else run.seq_len
 
 
-def _workload(run: Run, precision: str | None = None) -> Workload:
+def _workload(run: Run, profile: FrameworkProfile, precision: str | None = None) -> Workload:
     precision, task = precision or run.precision or "bf16", _task(run)
     if precision not in PRECISIONS:
         raise WorkloadError(f"unknown precision {precision!r}; known are {', '.join(PRECISIONS)}")
@@ -105,6 +142,17 @@ def _workload(run: Run, precision: str | None = None) -> Workload:
     seq_len = _sequence(run)
     if seq_len is None:
         raise WorkloadError("sequence length unknown")
-    global_batch = run.global_batch or (run.micro_batch or 1) * (run.dp or 1) * (run.pp or 1)
+    passes = max(run.pp or 1, FINE_TUNING_PASSES * (task != "pretrain"))
+    global_batch = run.global_batch or (run.micro_batch or 1) * (run.dp or 1) * passes
     tables = "trained embedding" in run.note
-    return Workload(global_batch=global_batch, seq_len=seq_len, precision=precision, task=task, lora_tables=tables)
+    return Workload(
+        global_batch=global_batch, seq_len=seq_len, precision=precision, task=task, lora_tables=tables,
+        lora_rank=_adapter_rank(run) or profile.adapter_rank,
+        document_len=document_tokens(run) if profile.masks_documents else None,
+    )  # fmt: skip
+
+
+def _adapter_rank(run: Run) -> int | None:
+    """The rank that a row's note tells, as in `LoRA rank 32`."""
+    found = re.search(r"rank (\d+)", run.note)
+    return int(found[1]) if found else None
