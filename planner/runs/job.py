@@ -10,9 +10,9 @@ from meshwright.cost_models.job import Job
 from meshwright.cost_models.workload import PRECISIONS, TASKS, Workload
 from meshwright.errors import MeshwrightError, WorkloadError
 from meshwright.planner.clusters import typical_cluster
-from meshwright.planner.frameworks import match_framework, read_framework
 from meshwright.planner.runs.architecture import run_architecture
 from meshwright.planner.runs.devices import run_cluster
+from meshwright.planner.runs.framework import run_framework
 from meshwright.planner.runs.run import Run
 from meshwright.planner.runs.techniques import document_tokens, is_compiled
 
@@ -26,10 +26,16 @@ def run_job(run: Run, calibration: Calibration) -> tuple[Job, str]:
     Raises:
         MeshwrightError: Not even its memory can be told.
     """
+<<<<<<< HEAD
     profile = _by_recipe(_compiled(read_framework(match_framework(run.framework, run.model)), run), run)
     profile = _by_adapter(profile, run)
     architecture = _as_trained(run_architecture(run), profile)
     workload, cluster, reason = _workload(run, profile), None, ""
+=======
+    profile = _by_recipe(_compiled(run_framework(run), run.note), run)
+    architecture = run_architecture(run)
+    workload, cluster, reason = _workload(run), None, ""
+>>>>>>> fd2fe0e (wip)
     try:
         cluster = run_cluster(run, profile, workload.precision)
         if run.global_batch is None:

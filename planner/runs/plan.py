@@ -43,6 +43,7 @@ MODULES = {
     "mlp": RecomputeModules.MLP,
     "moe": RecomputeModules.MOE,
     "op": RecomputeModules.OP,
+    "sac": RecomputeModules.OP,  # PyTorch's selective activation checkpointing chooses operators
     # MaxText's `minimal` policy keeps the outputs of all matrix multiplications with weights.
     "minimal": RecomputeModules.CORE_ATTN | RecomputeModules.LAYERNORM | RecomputeModules.MLP_ACT,
 }
@@ -224,12 +225,12 @@ def _recompute(run: Run, profile: FrameworkProfile) -> tuple[Recompute, Recomput
         return mode, none, layers
     if mode is Recompute.NONE:
         return mode, none, 0
-    detail = run.recompute_detail.removeprefix("selective:").removeprefix("selective(").removesuffix(")")
+    detail = run.recompute_detail.lower()
     if "every-other-layer" in detail:
         return Recompute.FULL, none, layers // (2 * (run.pp or 1))
     if "offloaded" in detail:  # everything but one offloaded tensor a layer is recomputed
         return Recompute.FULL, none, layers
-    names = [name for name in detail.split("+") if name in MODULES]
+    names = [name for name in re.split(r"[^a-z_]+", detail) if name in MODULES]
     if not names:
         names = profile.selective_modules[0].split("+") if profile.selective_modules else ["core_attn"]
     modules = none
