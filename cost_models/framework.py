@@ -167,6 +167,7 @@ class FrameworkProfile:
             pass.
         gathers_per_layer: Collectives in which ZeRO-3 gathers the parameters of a layer.
         kernels_per_layer: Kernels launched in the forward pass of a dense layer.
+        kernels_per_collective: Kernels that take the host as long to launch as one tensor-parallel collective.
         host_launch_s: Host time to launch one kernel; 0 with graphs or whole-program compilation.
         blocking_launches: Whether the host waits for every kernel (CUDA_LAUNCH_BLOCKING=1).
         collective_stall_s: Time by which every tensor-parallel collective is held up: on the device per node that its
@@ -264,6 +265,7 @@ class FrameworkProfile:
     recompute_gathers: bool
     gathers_per_layer: float
     kernels_per_layer: float
+    kernels_per_collective: float
     host_launch_s: float
     blocking_launches: bool
     collective_stall_s: float

@@ -67,14 +67,20 @@ def _layer_time(calls: KernelCalls, shapes: Shapes, layer: Layer) -> BlockTime:
     blocks = block_time(layer.mixer, calls, shapes) + block_time(layer.mlp, calls, shapes)
     halves = ((layer.mixer is not None) + (layer.mlp is not None)) / 2
     launched = profile.kernels_per_layer * halves * (EXPERT_KERNELS if isinstance(layer.mlp, MoeMlp) else 1.0)
+    launched = launched + halves * profile.kernels_per_collective * forward_collectives(shapes)
     host_s = launched * profile.host_launch_s * calls.training.host_launch_ratio
     waits = host_s + halves * stall_s(calls, shapes)
     return exposed_host_time(blocks, waits, blocking=profile.blocking_launches)
 
 
+def forward_collectives(shapes: Shapes) -> FloatColumn:
+    """(num_shapes,) tensor-parallel collectives of a layer's forward pass: two, or four under SP."""
+    return np.where(shapes.tp > 1, np.where(shapes.sequence_parallel, 4.0, 2.0), 0.0)
+
+
 def stall_s(calls: KernelCalls, shapes: Shapes) -> FloatColumn:
-    """(num_shapes,) host time by which a layer's forward collectives are held up: two, or four under SP."""
-    collectives = np.where(shapes.sequence_parallel, 4.0, 2.0) * shapes.tp * shapes.stages_apart
+    """(num_shapes,) host time by which a layer's forward collectives are held up."""
+    collectives = forward_collectives(shapes) * shapes.tp * shapes.stages_apart
     return np.asarray(collectives * calls.job.framework.collective_stall_s, dtype=np.float64)
 
 

@@ -194,3 +194,15 @@ def test_eager_norms_move_more_bytes():
     times = [term(price(with_profile(job, norm_traffic=n), plan), StepTerm.ELEMENTWISE) for n in (None, 1.0, 2.0, 3.0)]
     assert times[0] == pytest.approx(times[1])
     assert times[3] - times[2] == pytest.approx(times[2] - times[1], rel=0.05)
+
+
+def test_collectives_take_the_host_time():
+    """Launching two collectives of four kernels each: eight kernels more a layer, and only with tensor parallelism."""
+    job = with_profile(samples.job(), kernels_per_layer=1000, host_launch_s=1e-3, kernels_per_collective=0)
+    counted = with_profile(job, kernels_per_collective=4)
+    alone, parallel = samples.plan(dp=8), samples.plan(dp=4, tp=2)
+    assert term(price(counted, alone), StepTerm.HOST) == term(price(job, alone), StepTerm.HOST)
+    host_s = [term(price(one, parallel), StepTerm.HOST) for one in (job, counted)]
+    layers, micro_batches, passes = 8, 16, 2.5  # forward, and backward with half as many again
+    launch_s = 1e-3 * job.calibration.training.host_launch_ratio
+    assert host_s[1] - host_s[0] == pytest.approx(layers * micro_batches * passes * 8 * launch_s)
