@@ -21,7 +21,7 @@ PURE_16_BIT = StateBytes(parameter=2, gradient=2, optimizer=4, optimizer_tempora
 
 def run_framework(run: Run) -> FrameworkProfile:
     """The profile that a row's description means; where none is known, the likely one (`likely_framework`)."""
-    name = match_framework(run.framework)
+    name = match_framework(run.framework, run.model)
     return read_framework(name) if name not in (GENERIC, EAGER) else likely_framework(run)
 
 

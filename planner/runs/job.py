@@ -26,16 +26,10 @@ def run_job(run: Run, calibration: Calibration) -> tuple[Job, str]:
     Raises:
         MeshwrightError: Not even its memory can be told.
     """
-<<<<<<< HEAD
-    profile = _by_recipe(_compiled(read_framework(match_framework(run.framework, run.model)), run), run)
+    profile = _by_recipe(_compiled(run_framework(run), run), run)
     profile = _by_adapter(profile, run)
     architecture = _as_trained(run_architecture(run), profile)
     workload, cluster, reason = _workload(run, profile), None, ""
-=======
-    profile = _by_recipe(_compiled(run_framework(run), run.note), run)
-    architecture = run_architecture(run)
-    workload, cluster, reason = _workload(run), None, ""
->>>>>>> fd2fe0e (wip)
     try:
         cluster = run_cluster(run, profile, workload.precision)
         if run.global_batch is None:
