@@ -1,13 +1,13 @@
 """What Meshwright predicts for published runs."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import isfinite
 
 import numpy as np
 
 from meshwright.cost_models.calibration import Calibration
-from meshwright.cost_models.candidates import FloatColumn, Recompute
+from meshwright.cost_models.candidates import FloatColumn
 from meshwright.cost_models.job import Job
 from meshwright.cost_models.price import Costs, StepTerm
 from meshwright.cost_models.simulated_price import final_price
@@ -15,6 +15,7 @@ from meshwright.errors import MeshwrightError
 from meshwright.planner.runs.completion import completed_run
 from meshwright.planner.runs.job import run_job
 from meshwright.planner.runs.plan import RunPlan, is_offload_told, plan_table, run_plan
+from meshwright.planner.runs.recompute import as_needed
 from meshwright.planner.runs.run import Run
 
 GIB = 2.0**30
@@ -84,28 +85,11 @@ def predict_runs(runs: Sequence[Run], calibration: Calibration, *, cached: float
 
 def _priced(job: Job, tasks: Sequence[_Task], cached: float) -> Iterable[Prediction]:
     try:
-        tasks = _recomputing(job, tasks)
-        costs = final_price(job, plan_table([task.plan for task in tasks]))
+        plans = as_needed(job, [task.run for task in tasks], [task.plan for task in tasks])
+        costs = final_price(job, plan_table(plans))
     except MeshwrightError as error:
         return [Prediction(task.run.run_id, reason=str(error)) for task in tasks]
     return [_prediction(costs, row, task, cached) for row, task in enumerate(tasks)]
-
-
-def _recomputing(job: Job, tasks: Sequence[_Task]) -> Sequence[_Task]:
-    """The tasks with everything recomputed where a row doesn't tell, and only so can have fitted its devices."""
-    silent = [index for index, task in enumerate(tasks) if not task.run.recompute and not task.run.failed]
-    if not silent:
-        return tasks
-    peaks = peak_on_basis(final_price(job, plan_table([tasks[index].plan for index in silent])), "allocated")
-    everything = {
-        "recompute": int(Recompute.FULL),
-        "recompute_modules": 0,
-        "recompute_layers": job.architecture.num_layers,
-    }
-    changed = dict(enumerate(tasks))
-    for index in np.array(silent)[peaks > job.cluster.accelerator.memory_bytes].tolist():
-        changed[index] = replace(tasks[index], plan=replace(tasks[index].plan, **everything))
-    return list(changed.values())
 
 
 def _prediction(costs: Costs, row: int, task: _Task, cached: float) -> Prediction:

@@ -1,0 +1,39 @@
+"""What runs recompute whose sources don't say: nothing, unless that can't have fitted."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from meshwright.cost_models.candidates import Recompute
+from meshwright.cost_models.job import Job
+from meshwright.cost_models.price import price
+from meshwright.planner.runs.plan import RunPlan, plan_table
+from meshwright.planner.runs.run import Run
+
+ASSUMED = "recompute not printed, none assumed"
+"""The note of rows whose recompute column holds a default of the table, not a fact."""
+
+
+def as_needed(job: Job, runs: Sequence[Run], plans: Sequence[RunPlan]) -> list[RunPlan]:
+    """The plans, with everything recomputed where nobody says so, but only so can they have fitted their devices."""
+    open_ones = [index for index, run in enumerate(runs) if _is_open(job, run)]
+    changed = list(plans)
+    if not open_ones:
+        return changed
+    needed = price(job, plan_table([plans[index] for index in open_ones])).allocated_bytes
+    for index in np.array(open_ones)[needed > job.cluster.accelerator.memory_bytes].tolist():
+        changed[index] = replace(
+            plans[index],
+            recompute=int(Recompute.FULL),
+            recompute_modules=0,
+            recompute_layers=job.architecture.num_layers,
+        )
+    return changed
+
+
+def _is_open(job: Job, run: Run) -> bool:
+    """Whether a run's recomputation is unknown; a default of the table counts only where recipes don't keep to it."""
+    if run.failed:
+        return False
+    return not run.recompute or (job.framework.recompute_as_needed and ASSUMED in run.note)
