@@ -109,7 +109,7 @@ def tensor_exchange(calls: KernelCalls, shapes: Shapes, first: LinearTime, reade
         beside = np.maximum(gather - first.input_gradient, 0.0) + np.maximum(scatter - first.weight_gradient, 0.0)
         backward = gather * exposed_share + beside + slowdown * (gather + scatter - beside)
     else:
-        backward = 2.0 * gather + scatter
+        backward = (1.0 if profile.keeps_gathered_sequence else 2.0) * gather + scatter
     backward = backward + np.where(sp, 0.0, (readers - 1) * profile.separate_input_gradients * scatter)
     size = len(shapes)
     return BlockTime(term_table(size, tensor_comm=forward), term_table(size, tensor_comm=backward))

@@ -90,3 +90,13 @@ def test_gradients_reduced_to_every_rank_move_twice() -> None:
     share, whole = (seconds(under(job, reduces_whole_gradients=all_of), plan, StepTerm.DATA_COMM)
                     for all_of in (False, True))  # fmt: skip
     assert share < whole < 2 * share
+
+
+def test_kept_gathers_are_not_repeated() -> None:
+    """DTensor keeps the gathered input for the weight gradient; Megatron gathers it again: four passes, not five."""
+    job = under(samples.job(), overlap_tensor_backward=False)
+    plan = samples.plan(dp=4, tp=2, sequence_parallel=True)
+    again, kept = (
+        seconds(under(job, keeps_gathered_sequence=keeps), plan, StepTerm.TENSOR_COMM) for keeps in (False, True)
+    )
+    assert kept == pytest.approx(0.8 * again, rel=0.02)
