@@ -8,7 +8,6 @@ import numpy as np
 from meshwright.cost_models.candidates import FloatColumn
 from meshwright.cost_models.cluster import LinkLevel
 
-
 MEASURED_FRACTIONS = {"omni-path": 0.41}
 """Shares that collectives reach on networks that calibrations don't have. Omni-Path: 40.5 and 42.3 Gb/s a link of 100
 Gb/s (NCCL 2.10, all-reduce of 4 GB over 4 nodes of A100 and of V100; BigScience, experiments/bandwidth)."""

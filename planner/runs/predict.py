@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from math import isfinite
 
 import numpy as np
+from numpy.typing import NDArray
 
 from meshwright.cost_models.calibration import Calibration
 from meshwright.cost_models.candidates import FloatColumn
@@ -14,6 +15,7 @@ from meshwright.cost_models.simulated_price import final_price
 from meshwright.errors import MeshwrightError
 from meshwright.planner.runs.completion import completed_run
 from meshwright.planner.runs.job import run_job
+from meshwright.planner.runs.one_node import seen_stages
 from meshwright.planner.runs.plan import RunPlan, is_offload_told, plan_table, run_plan
 from meshwright.planner.runs.recompute import as_needed
 from meshwright.planner.runs.run import Run
@@ -86,16 +88,18 @@ def predict_runs(runs: Sequence[Run], calibration: Calibration, *, cached: float
 def _priced(job: Job, tasks: Sequence[_Task], cached: float) -> Iterable[Prediction]:
     try:
         plans = as_needed(job, [task.run for task in tasks], [task.plan for task in tasks])
-        costs = final_price(job, plan_table(plans))
+        table = plan_table(plans)
+        costs = final_price(job, table)
     except MeshwrightError as error:
         return [Prediction(task.run.run_id, reason=str(error)) for task in tasks]
-    return [_prediction(costs, row, task, cached) for row, task in enumerate(tasks)]
+    seen = seen_stages(job, table, [task.run for task in tasks], costs)
+    return [_prediction(costs, row, task, seen, cached) for row, task in enumerate(tasks)]
 
 
-def _prediction(costs: Costs, row: int, task: _Task, cached: float) -> Prediction:
+def _prediction(costs: Costs, row: int, task: _Task, seen: NDArray[np.bool_], cached: float) -> Prediction:
     run = task.run
     told = is_offload_told(run)
-    memory = float(peak_on_basis(costs, _basis(run), cached)[row]) / GIB if told else None
+    memory = float(peak_on_basis(costs, _basis(run), cached, seen)[row]) / GIB if told else None
     reason = task.reason or ("" if told else "memory: what is offloaded isn't told")
     terms = tuple(float(costs.terms[term][row]) for term in StepTerm)
     if not task.reason and not isfinite(sum(terms)):
@@ -110,8 +114,10 @@ def _basis(run: Run) -> str:
     return "" if "measurement method not stated" in run.note else run.mem_basis
 
 
-def peak_on_basis(costs: Costs, basis: str, cached: float = CACHED) -> FloatColumn:
-    """Peak bytes of the fullest device as a source measured it.
+def peak_on_basis(
+    costs: Costs, basis: str, cached: float = CACHED, seen: NDArray[np.bool_] | bool = True
+) -> FloatColumn:
+    """Peak bytes of the fullest device as a source measured it, among the groups of stages that were `seen`.
 
     `nvidia-smi` sees the context and what the allocator reserves, and is what people read who don't say how they
     measured; `reserved` counts what the allocator reserves; the others what it has handed out.
@@ -119,7 +125,7 @@ def peak_on_basis(costs: Costs, basis: str, cached: float = CACHED) -> FloatColu
     memory = costs.memory
     reserved = memory.allocated + memory.fragmentation + cached * memory.allocated * (memory.fragmentation > 0)
     if basis in ("", "nvidia-smi", "unknown-basis"):
-        return np.asarray((reserved + memory.context).max(axis=1))
+        return np.asarray(np.where(seen, reserved + memory.context, 0.0).max(axis=1))
     if basis == "reserved":
         return np.asarray(reserved.max(axis=1))
     return costs.allocated_bytes
