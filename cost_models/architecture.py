@@ -131,6 +131,9 @@ class MoeMlp:
         bias: Whether the experts' projections have biases.
         router_bias: Whether the router has a bias (also: a learned balancing bias).
         shared_gate: Whether a learned scalar gates the shared expert (Qwen2-MoE).
+        num_groups: Groups that the experts are divided into; a token stays within some of them (DeepSeek-V2
+            arXiv:2405.04434, §2.2.2).
+        top_k_groups: How many of them.
     """
 
     num_experts: int
@@ -141,6 +144,8 @@ class MoeMlp:
     bias: bool = False
     router_bias: bool = False
     shared_gate: bool = False
+    num_groups: int = 1
+    top_k_groups: int = 1
 
     @property
     def num_projections(self) -> int:

@@ -368,23 +368,43 @@ def _(block: DenseMlp, calls: KernelCalls, shapes: Shapes) -> BlockTime:
     return norm_and_residual(calls, shapes) + replace(block_s, unread_forward=down.forward)
 
 
-def copies_sent(calls: KernelCalls, shapes: Shapes, top_k: int) -> FloatColumn:
+def copies_sent(calls: KernelCalls, shapes: Shapes, block: MoeMlp) -> FloatColumn:
     """Share of a token's top_k copies that leave its domain where each domain gets one at most.
 
     DeepEP sends a token once to every node that holds some of its experts, where NVLink passes it on, and within a node
-    once to every device. Of k experts drawn evenly from d domains, d·(1 - (1 - 1/d)^k) are distinct.
+    once to every device.
     """
     extent = calls.job.cluster.filled_levels[0].extent if calls.job.cluster.levels else 1
     nodes = np.maximum(shapes.ep * shapes.etp / extent, 1.0)
     domains = np.where(nodes > 1.0, nodes, shapes.ep)
-    return np.asarray(domains * (1.0 - (1.0 - 1.0 / domains) ** top_k) / top_k)
+    if calls.job.workload.routing == "consecutive":
+        return np.maximum(domains / block.num_experts, 1.0 / block.top_k)
+    return np.asarray(domains_reached(domains, block) / block.top_k)
+
+
+def domains_reached(domains: FloatColumn, block: MoeMlp) -> FloatColumn:
+    """How many of d domains, over which the experts are spread, hold some of a token's.
+
+    Of k experts drawn evenly from d domains d·(1 - (1 - 1/d)^k) are distinct. Where a token stays within g of G groups
+    of experts, those lie in as many domains at most, or k/g of its experts are drawn from the domains of each group.
+    """
+
+    def distinct(extent: FloatColumn, drawn: float) -> FloatColumn:
+        return np.asarray(extent * (1.0 - (1.0 - 1.0 / extent) ** drawn))
+
+    groups, chosen = block.num_groups, block.top_k_groups
+    per_group = np.maximum(domains / groups, 1.0)
+    limited = np.where(
+        domains >= groups, chosen * distinct(per_group, block.top_k / chosen), distinct(domains, float(chosen))
+    )
+    return limited if groups > chosen else distinct(domains, float(block.top_k))
 
 
 def expert_exchange(calls: KernelCalls, shapes: Shapes, block: MoeMlp) -> FloatColumn:
     """Dispatch and combine of one pass: all-to-all over expert ranks, gather and scatter over expert-tensor ranks."""
     hidden_bytes = calls.job.architecture.hidden * calls.width * block.top_k
     local_bytes = shapes.expert_tokens * hidden_bytes * calls.job.workload.moe_imbalance
-    copies = copies_sent(calls, shapes, block.top_k) if calls.job.framework.expert_copies_once else 1.0
+    copies = copies_sent(calls, shapes, block) if calls.job.framework.expert_copies_once else 1.0
     exchange = 2 * calls.all_to_all(local_bytes * copies, shapes.ep, shapes.etp)
     gathered = local_bytes * shapes.etp
     one = np.ones_like(shapes.etp)
@@ -400,7 +420,7 @@ def permutation(calls: KernelCalls, shapes: Shapes, block: MoeMlp) -> FloatColum
     Dispatchers that send a token once (DeepEP) leave one reordering: of what arrived, to one copy for every expert.
     """
     if calls.job.framework.expert_copies_once:
-        passes = 1.0 + copies_sent(calls, shapes, block.top_k)
+        passes = 1.0 + copies_sent(calls, shapes, block)
     else:
         sorted_again = np.where((shapes.ep > 1) & (block.num_experts > shapes.ep), 2.0, 0.0)
         passes = 1.0 + 1.0 / block.top_k + sorted_again

@@ -178,6 +178,7 @@ class FrameworkProfile:
             collect gradients.
         fragmentation: Reserved-over-allocated excess of the caching allocator.
         offloads: What it can keep off the device, and how.
+        published_routing: Which experts the tokens of its published runs go to, as in `Workload.routing`.
         published_on: Catalog cluster of its published runs by accelerator, where that isn't the usual one.
         stands_for: Other profiles of which at least one must allow a plan; empty for a framework of its own.
         forced_schedules: Schedules that a user asks for whether or not the framework runs them; never from a file.
@@ -275,6 +276,7 @@ class FrameworkProfile:
     fragmentation: float
     offloads: tuple[OffloadOffer, ...]
     stands_for: tuple[str, ...]
+    published_routing: str
     forced_schedules: tuple[str, ...] = ()
     published_on: Mapping[str, str] = field(default_factory=dict, compare=False)
     sources: Mapping[str, str] = field(default_factory=dict, compare=False)

@@ -23,6 +23,8 @@ class Workload:
         lora_tables: Whether embedding and output layer train beside the adapters, as copies of their own.
         document_len: Tokens of one document where sequences are packed and attention stays within each document
             (block-diagonal masks, variable-length kernels); None where it crosses them.
+        routing: Which experts tokens go to: `even`, drawn evenly, or `consecutive`, one after the other as benchmarks
+            with a fake gate do.
         moe_imbalance: Tokens of the busiest expert-parallel rank over the mean (1 = perfectly balanced router).
     """
 
@@ -34,6 +36,7 @@ class Workload:
     moe_imbalance: float = 1.0
     lora_tables: bool = False
     document_len: int | None = None
+    routing: str = "even"
 
     @property
     def tokens(self) -> int:

@@ -132,6 +132,8 @@ def read_moe(
         bias=bias,
         router_bias=router_bias,
         shared_gate=shared_gate,
+        num_groups=config.optional_size("n_group") or 1,
+        top_k_groups=config.optional_size("topk_group") or 1,
     )
 
 

@@ -101,12 +101,17 @@ class _Moe(_Part):
     bias: bool = False
     router_bias: bool = False
     shared_gate: bool = False
+    num_groups: Size = 1
+    top_k_groups: Size = 1
 
     @model_validator(mode="after")
     def _top_k_fits(self) -> Self:
         if self.top_k > self.num_experts:
             values = f"top_k={self.top_k}, num_experts={self.num_experts}"
             raise ValueError(f"`top_k <= num_experts` must hold, but got ({values})")
+        if self.top_k_groups > self.num_groups:
+            values = f"top_k_groups={self.top_k_groups}, num_groups={self.num_groups}"
+            raise ValueError(f"`top_k_groups <= num_groups` must hold, but got ({values})")
         return self
 
 

@@ -1,5 +1,6 @@
 """The architecture of a run, from the columns of its row."""
 
+from dataclasses import replace
 from functools import lru_cache
 from itertools import product
 
@@ -45,10 +46,32 @@ def run_architecture(run: Run) -> Architecture:
         (False, True) if run.tied_embeddings is None else (run.tied_embeddings,),
     )
     candidates = [_architecture(run, gated=gated, tied=tied) for gated, tied in options]
+    if known is not None:
+        candidates = [_grouped_as(known, one) for one in candidates]
     if run.params_b is None:
         return candidates[0]
     printed = run.params_b * 1e9
     return min(candidates, key=lambda architecture: abs(total_parameters(architecture) - printed))
+
+
+def _grouped_as(known: Architecture, architecture: Architecture) -> Architecture:
+    """The architecture with the groups of experts that the catalog's model of that name has."""
+    groups = {(layer.mlp.num_groups, layer.mlp.top_k_groups) for layer in known.layers if isinstance(layer.mlp, MoeMlp)}
+    if groups in (set(), {(1, 1)}):
+        return architecture
+    (num_groups, top_k_groups) = groups.pop()
+
+    @lru_cache(maxsize=8)
+    def grouped(layer: Layer) -> Layer:
+        if not isinstance(layer.mlp, MoeMlp):
+            return layer
+        return replace(layer, mlp=replace(layer.mlp, num_groups=num_groups, top_k_groups=top_k_groups))
+
+    return replace(
+        architecture,
+        layers=tuple(map(grouped, architecture.layers)),
+        mtp_layers=tuple(map(grouped, architecture.mtp_layers)),
+    )
 
 
 def _architecture(run: Run, *, gated: bool, tied: bool) -> Architecture:

@@ -149,6 +149,7 @@ def _workload(run: Run, profile: FrameworkProfile, precision: str | None = None)
         global_batch=global_batch, seq_len=seq_len, precision=precision, task=task, lora_tables=tables,
         lora_rank=_adapter_rank(run) or profile.adapter_rank,
         document_len=document_tokens(run) if profile.masks_documents else None,
+        routing=profile.published_routing,
     )  # fmt: skip
 
 

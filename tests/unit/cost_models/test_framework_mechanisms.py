@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import samples
 
+from meshwright.cost_models.block_time import domains_reached
 from meshwright.cost_models.candidates import Recompute, Sharding
 from meshwright.cost_models.framework import SendStall
 from meshwright.cost_models.job import Job
@@ -206,3 +207,26 @@ def test_collectives_take_the_host_time():
     layers, micro_batches, passes = 8, 16, 2.5  # forward, and backward with half as many again
     launch_s = 1e-3 * job.calibration.training.host_launch_ratio
     assert host_s[1] - host_s[0] == pytest.approx(layers * micro_batches * passes * 8 * launch_s)
+
+
+@pytest.mark.parametrize(
+    ("domains", "groups", "chosen", "reached"),
+    [(8.0, 1, 1, 8 * (1 - (7 / 8) ** 8)), (8.0, 8, 4, 4.0), (64.0, 8, 4, 4 * 8 * (1 - (7 / 8) ** 2)), (1.0, 8, 4, 1.0)],
+)
+def test_a_token_reaches_no_more_domains_than_its_groups_of_experts(
+    domains: float, groups: int, chosen: int, reached: float
+):
+    """DeepSeek-V3 draws 8 experts from 4 of 8 groups: from 8 nodes it reaches 4, instead of 5.3."""
+    block = replace(samples.moe(experts=256, top_k=8).layers[0].mlp, num_groups=groups, top_k_groups=chosen)
+    assert domains_reached(np.array([domains]), block)[0] == pytest.approx(reached)
+
+
+def test_experts_in_order_are_neighbours():
+    """A benchmark's gate that deals experts out in order sends a token to one node, where drawn ones go to both."""
+    job = with_profile(samples.job(samples.moe(experts=16, top_k=8), devices=16), expert_copies_once=True)
+    plan = samples.plan(dp=16, ep=16)
+    drawn, dealt = (
+        term(price(replace(job, workload=replace(job.workload, routing=routing)), plan), StepTerm.EXPERT_COMM)
+        for routing in ("even", "consecutive")
+    )
+    assert dealt < 0.6 * drawn
