@@ -101,9 +101,13 @@ class Calibration:
         return self.memory_error if task == "pretrain" else self.fine_tuning_memory_error
 
     def kernel_rates(self, accelerator: Accelerator) -> KernelRates:
-        """Rates of its kernels in training: by its name, else its kind, else the default, else the spec sheet."""
+        """Rates of its kernels in training: by its name, else its kind, else the default, else general constants.
+
+        Of a device that wasn't measured, `training` says what is lost against kernels alone where others were, and the
+        constants of data sheets do where nothing was.
+        """
         keys = (accelerator.name, accelerator.kind, DEFAULT)
-        alone = _first(self.kernels, keys) or spec_sheet_rates(accelerator)
+        alone = _first(self.kernels, keys) or (KernelRates() if self.kernels else spec_sheet_rates(accelerator))
         sustained = self.training.sustained_fractions.get(accelerator.kind, self.training.sustained_fraction)
         return replace(
             alone,

@@ -4,6 +4,7 @@ from meshwright.cost_models.calibration import Calibration
 from meshwright.cost_models.cluster import Accelerator, Cluster, LinkLevel
 from meshwright.cost_models.collectives import CollectiveRates
 from meshwright.cost_models.kernels import KernelRates, spec_sheet_rates
+from meshwright.cost_models.training_rates import TrainingRates
 
 DEVICE = Accelerator("h100-80gb", {"bf16": 1e15}, 80e9, 3e12, kind="nvidia-hopper")
 CLUSTER = Cluster("node", DEVICE, 8, 8, (LinkLevel("nvlink", 8, 4e11, 1e-6),))
@@ -20,6 +21,12 @@ def test_name_comes_before_kind_before_default():
         assert Calibration("c", kernels=every).kernel_rates(DEVICE).launch_s == launch_s
         every.pop(key)
     assert Calibration("c", kernels=every).kernel_rates(DEVICE) == spec_sheet_rates(DEVICE)
+
+
+def test_an_unmeasured_device_loses_in_training_what_measured_ones_lose_and_no_more():
+    """The constant for training that data sheets need is not multiplied by the one that measured steps gave."""
+    measured = Calibration("c", kernels={"other": rates(1.0)}, training=TrainingRates(sustained_fraction=0.8))
+    assert measured.kernel_rates(DEVICE) == KernelRates(sustained_fraction=0.8)
 
 
 def test_collectives_follow_the_accelerator():
