@@ -94,6 +94,12 @@ class FrameworkProfile:
             if they are those of any parameter.
         recipe_states: State bytes of the framework's own recipe for one device, whose optimizer isn't plain AdamW;
             None if it has none. Its published runs are read with it where they leave everything to the recipe.
+        single_device_sharding: What its scripts shard with even on a device by itself, by task; nothing if left out.
+        autocast_logits_bytes: Bytes per logit alive at the loss in fine-tuning runs without sharding, whose precision
+            is automatic mixed precision, not the engine's; None if it is the same.
+        reduce_buffer_bytes: Buffers that ZeRO-1 and ZeRO-2 collect gradients in, on however many devices.
+        fsdp_reduce_buffer_bytes: The same under ZeRO-3.
+        step_parameters: Parameters whose temporaries of the optimizer step exist at once under ZeRO-3; None for all.
         unties_embeddings: Whether an output layer that shares the embedding table gets a table of its own.
         loads_whole: Whether ZeRO-3 gathers the whole model on every device to load its weights.
         buffers_per_stage: Micro-batches for which every stage but the last has buffers, over the number of stages; 0
@@ -215,6 +221,10 @@ class FrameworkProfile:
     fsdp_states: StateBytes
     adapter_states: StateBytes | None
     recipe_states: StateBytes | None
+    autocast_logits_bytes: float | None
+    reduce_buffer_bytes: float
+    fsdp_reduce_buffer_bytes: float
+    step_parameters: float | None
     unties_embeddings: bool
     loads_whole: bool
     buffers_per_stage: float
@@ -269,6 +279,7 @@ class FrameworkProfile:
     kernels_per_collective: float
     host_launch_s: float
     blocking_launches: bool
+    shard_hooks_s: float
     collective_stall_s: float
     send_stall: SendStall | None
     context_bytes: float
@@ -278,6 +289,7 @@ class FrameworkProfile:
     stands_for: tuple[str, ...]
     published_routing: str
     forced_schedules: tuple[str, ...] = ()
+    single_device_sharding: Mapping[str, str] = field(default_factory=dict, compare=False)
     published_on: Mapping[str, str] = field(default_factory=dict, compare=False)
     sources: Mapping[str, str] = field(default_factory=dict, compare=False)
 

@@ -65,7 +65,8 @@ def _adapter_parameters(job: Job, kind: Layer) -> float:
         return 0.0
     hidden, dims = job.architecture.hidden, 0
     if isinstance(kind.mixer, Attention):
-        dims += 2 * (hidden + kind.mixer.query_dim) + 2 * (hidden + kind.mixer.kv_dim)
+        inputs = 1 if job.framework.fused_values else 3
+        dims += (1 + inputs) * hidden + 2 * kind.mixer.query_dim + 2 * kind.mixer.kv_dim
     elif isinstance(kind.mixer, LatentAttention):
         heads = kind.mixer.num_heads
         dims += 2 * hidden + kind.mixer.kv_lora_rank + (kind.mixer.q_lora_rank or 0)

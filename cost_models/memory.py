@@ -6,7 +6,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from meshwright.cost_models.candidates import BoolColumn, Candidates, IntColumn, Sharding
+from meshwright.cost_models.candidates import BoolColumn, Candidates, FloatColumn, IntColumn, Sharding
 from meshwright.cost_models.job import Job
 from meshwright.cost_models.moments import Gathering
 from meshwright.cost_models.off_device import OffDevice, off_device, remaining
@@ -95,11 +95,19 @@ def memory_breakdown(job: Job, candidates: Candidates, stages: StageCosts, probl
         gradients, optimizer, activations = (np.where(loading, 0.0, one) for one in (gradients, optimizer, activations))
         all_gradients = np.where(loading, 0.0, all_gradients)
         allocated = parameters + gradients + optimizer + activations + working
-    context = np.full_like(allocated, job.context_bytes)
+    context = job.context_bytes + _reduce_buffers(job, candidates) + np.zeros_like(allocated)
     # The allocator pools memory by stream: what the reduce-scatter stream has for gradients serves nothing else.
     reserved = np.where(gathering(job, candidates)[:, None] > Gathering.NONE, all_gradients - gradients, 0.0)
     fragmentation = job.framework.fragmentation * allocated + reserved
     return MemoryBreakdown(parameters, gradients, optimizer, activations, working, context, fragmentation, away)
+
+
+def _reduce_buffers(job: Job, candidates: Candidates) -> FloatColumn:
+    """(num_candidates, 1) bytes of the buffers that sharded gradients are collected in."""
+    fully = candidates.sharding >= Sharding.ZERO3
+    sharded = candidates.sharding >= Sharding.ZERO1
+    buffers = np.where(fully, job.framework.fsdp_reduce_buffer_bytes, job.framework.reduce_buffer_bytes * sharded)
+    return buffers[:, None]
 
 
 def _loading(job: Job, candidates: Candidates, stages: StageCosts, problem: IntColumn) -> StageBytes:

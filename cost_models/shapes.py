@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from meshwright.cost_models.candidates import BoolColumn, Candidates, FloatColumn, IntColumn
+from meshwright.cost_models.candidates import BoolColumn, Candidates, FloatColumn, IntColumn, Sharding
 from meshwright.cost_models.job import Job
 
 KEY_BASE = 2**12
@@ -13,7 +13,7 @@ KEY_BASE = 2**12
 
 @dataclass(frozen=True)
 class Shapes:
-    """Distinct (micro_batch, tp, cp, ep, etp, sequence_parallel, stages_apart) rows; columns have shape (num_shapes,).
+    """Distinct rows of the axes up to `hooked`; columns have shape (num_shapes,).
 
     Attributes:
         micro_batch: Sequences of a micro-batch.
@@ -23,6 +23,7 @@ class Shapes:
         etp: Expert-tensor-parallel ranks.
         sequence_parallel: Whether the residual stream is divided over the tp ranks.
         stages_apart: Whether pipeline stages on several nodes hold up collectives.
+        hooked: Whether ZeRO-3's hooks cost the host time.
         tokens: Tokens of the micro-batch on one device (its context-parallel share of every sequence).
         stream_tokens: Tokens of the residual stream that one device holds (divided by tp under sequence parallelism).
     """
@@ -34,6 +35,7 @@ class Shapes:
     etp: IntColumn
     sequence_parallel: BoolColumn
     stages_apart: BoolColumn
+    hooked: BoolColumn
     tokens: FloatColumn
     stream_tokens: FloatColumn
 
@@ -55,7 +57,7 @@ class Shapes:
         columns = (self.micro_batch, self.tp, self.cp, self.ep, self.etp)
         if any(int(column.max(initial=0)) >= KEY_BASE for column in columns):
             return None
-        key = 2 * self.stages_apart.astype(np.int64) + self.sequence_parallel
+        key = _flags(self.sequence_parallel, self.stages_apart, self.hooked)
         for column in columns:
             key = key * KEY_BASE + column
         return np.asarray(key)
@@ -86,11 +88,17 @@ def stages_apart(job: Job, candidates: Candidates) -> BoolColumn:
     return (candidates.pp > 1) & (candidates.tp > 1) & minds
 
 
+def _flags(*flags: BoolColumn) -> IntColumn:
+    """One bit for each flag."""
+    return np.asarray(sum(flag.astype(np.int64) << bit for bit, flag in enumerate(flags)))
+
+
 def distinct_shapes(job: Job, candidates: Candidates) -> tuple[Shapes, IntColumn]:
     """The distinct shapes of a table, and each row's index into them."""
     c = candidates
     apart = stages_apart(job, c)
-    flags = 2 * apart.astype(np.int64) + c.sequence_parallel
+    hooked = (c.sharding >= Sharding.ZERO3) & (job.framework.shard_hooks_s > 0)
+    flags = _flags(c.sequence_parallel, apart, hooked)
     first, index = distinct_rows(c.micro_batch, c.tp, c.cp, c.ep, c.etp, flags)
     row = c[first]
     tokens = row.micro_batch * (job.workload.seq_len / row.cp)
@@ -102,6 +110,7 @@ def distinct_shapes(job: Job, candidates: Candidates) -> tuple[Shapes, IntColumn
         etp=row.etp,
         sequence_parallel=row.sequence_parallel,
         stages_apart=apart[first],
+        hooked=hooked[first],
         tokens=tokens,
         stream_tokens=np.where(row.sequence_parallel, tokens / row.tp, tokens),
     )

@@ -122,12 +122,18 @@ def steady_bytes(job: Job, candidates: Candidates, stages: StageCosts, problem: 
     else:
         gradients = per_gradient * (dense / extents.gradient + expert / extents.expert_gradient)
         trained = dense / extents.optimizer + expert / extents.expert_optimizer
-        optimizer, temporary = per_optimizer * trained, per_temporary * trained
+        optimizer, temporary = per_optimizer * trained, per_temporary * _stepped(job, candidates, trained)
     micro_batches = num_micro_batches(job, candidates)
     flying = in_flight(candidates, micro_batches, stages.first_index[problem])
     flying = np.maximum(flying, _buffered(job, candidates, micro_batches, stages.first_index[problem]))
     activations = flying * stages.activation_bytes[problem]
     return SteadyBytes(parameters, gradients, optimizer, temporary, activations)
+
+
+def _stepped(job: Job, candidates: Candidates, trained: StageBytes) -> StageBytes:
+    """Parameters whose temporaries of the optimizer step exist at once."""
+    at_once = np.minimum(trained, job.framework.step_parameters or np.inf)
+    return np.where((candidates.sharding >= Sharding.ZERO3)[:, None], at_once, trained)
 
 
 def _buffered(job: Job, candidates: Candidates, micro_batches: IntColumn, first_index: StageBytes) -> StageBytes:

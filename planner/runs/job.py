@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from meshwright.cost_models.architecture import Architecture
 from meshwright.cost_models.calibration import Calibration
+from meshwright.cost_models.candidates import Sharding
 from meshwright.cost_models.framework import FrameworkProfile
 from meshwright.cost_models.job import Job
 from meshwright.cost_models.workload import PRECISIONS, TASKS, Workload
@@ -13,6 +14,7 @@ from meshwright.planner.clusters import typical_cluster
 from meshwright.planner.runs.architecture import run_architecture
 from meshwright.planner.runs.devices import run_cluster
 from meshwright.planner.runs.framework import run_framework
+from meshwright.planner.runs.plan import is_quantised, run_sharding
 from meshwright.planner.runs.run import Run
 from meshwright.planner.runs.techniques import document_tokens, is_compiled
 
@@ -27,7 +29,7 @@ def run_job(run: Run, calibration: Calibration) -> tuple[Job, str]:
         MeshwrightError: Not even its memory can be told.
     """
     profile = _by_recipe(_compiled(run_framework(run), run), run)
-    profile = _by_adapter(profile, run)
+    profile = _by_precision(_by_adapter(profile, run), run)
     architecture = _as_trained(run_architecture(run), profile)
     workload, cluster, reason = _workload(run, profile), None, ""
     try:
@@ -88,6 +90,14 @@ def _by_recipe(profile: FrameworkProfile, run: Run) -> FrameworkProfile:
     return replace(profile, states=profile.recipe_states, adapter_states=profile.adapter_states or profile.states)
 
 
+def _by_precision(profile: FrameworkProfile, run: Run) -> FrameworkProfile:
+    """The profile with the loss of automatic mixed precision where a fine-tuning row isn't sharded."""
+    cast = profile.autocast_logits_bytes
+    if cast is None or run.task in ("", "pretrain") or run_sharding(run, profile) > Sharding.NONE:
+        return profile
+    return replace(profile, logits_saved_bytes=cast)
+
+
 USUAL_EXAMPLE = 512
 """Tokens that hardly any two successive micro-batches of instructions exceed; longer examples come one by one."""
 
@@ -114,8 +124,7 @@ def _by_adapter(profile: FrameworkProfile, run: Run) -> FrameworkProfile:
 
 def _task(run: Run) -> str:
     """The row's task; the table files a LoRA on a quantised base under `lora` and says so in the note."""
-    quantised = "quantised base" in run.note or "task qlora" in run.note
-    return "qlora" if run.task == "lora" and quantised else run.task or "pretrain"
+    return "qlora" if run.task == "lora" and is_quantised(run) else run.task or "pretrain"
 
 
 LONGEST_EXAMPLE = 1304

@@ -118,7 +118,7 @@ def run_plan(run: Run, profile: FrameworkProfile, fast_domain: int) -> RunPlan:
         raise AxisError(
             f"global_batch % (dp · micro_batch) must be 0, but got {run.global_batch}, {dp} and {micro_batch}"
         )
-    sharding = _sharding(run)
+    sharding = run_sharding(run, profile)
     recompute, modules, layers = _recompute(run, profile)
     expert_tp = (_told_etp(run) or tp) if profile.expert_tensor_parallel else tp
     return RunPlan(
@@ -188,6 +188,18 @@ def _data_parallel(run: Run, model_parallel: int) -> int:
     if dp * model_parallel != run.n_gpus:
         raise AxisError(f"dp · tp · pp · cp must be n_gpus, but got {dp} · {model_parallel} and {run.n_gpus}")
     return dp
+
+
+def run_sharding(run: Run, profile: FrameworkProfile) -> Sharding:
+    """What a row shards; on a device by itself what the framework's scripts ask for there."""
+    alone = run.n_gpus == 1 and run.sharding in ("", "none")
+    task = "qlora" if run.task == "lora" and is_quantised(run) else run.task
+    return SHARDINGS[profile.single_device_sharding.get(task, "")] if alone else _sharding(run)
+
+
+def is_quantised(run: Run) -> bool:
+    """Whether the base of a row's adapters is held in 4 bits: the table files it under `lora`, and the note says so."""
+    return "quantised base" in run.note or "task qlora" in run.note
 
 
 def _sharding(run: Run) -> Sharding:

@@ -230,3 +230,12 @@ def test_experts_in_order_are_neighbours():
         for routing in ("even", "consecutive")
     )
     assert dealt < 0.6 * drawn
+
+
+def test_hooks_of_zero_3_keep_small_layers_waiting_for_the_host():
+    """On a device by itself, too; other shardings have no hooks."""
+    job = samples.job(devices=1, global_batch=8, seq_len=128)
+    hooked = with_profile(job, shard_hooks_s=1e-2)
+    fully, zero1 = (samples.plan(sharding=int(way)) for way in (Sharding.ZERO3, Sharding.ZERO1))
+    assert price(hooked, fully).step_time_s[0] > price(job, fully).step_time_s[0] + 8 * 8 * 1e-2
+    assert price(hooked, zero1).step_time_s[0] == price(job, zero1).step_time_s[0]

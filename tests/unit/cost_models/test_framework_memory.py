@@ -40,3 +40,24 @@ def test_adapters_have_states_of_their_own_without_sharding():
     job = replace(job, workload=replace(job.workload, task="lora"))
     own, adapters = (memory(job, samples.plan(dp=8), adapter_states=one) for one in (None, states))
     assert adapters.optimizer[0, 0] == pytest.approx(own.optimizer[0, 0] / 3)
+
+
+def test_reduce_buffers_exist_on_a_device_by_itself_where_it_shards():
+    """DeepSpeed's buckets: under ZeRO-1 and ZeRO-2 two, under ZeRO-3 one, else none."""
+    job = samples.job(devices=1)
+    context = [
+        memory(job, samples.plan(sharding=int(way)), reduce_buffer_bytes=2e9, fsdp_reduce_buffer_bytes=1e9).context[
+            0, 0
+        ]
+        for way in (Sharding.NONE, Sharding.ZERO1, Sharding.ZERO2, Sharding.ZERO3)
+    ]
+    assert [one - context[0] for one in context] == pytest.approx([0, 2e9, 2e9, 1e9])
+
+
+def test_steps_by_groups_need_the_temporaries_of_one_group():
+    """Six bytes for each of a hundred million parameters at once, not for all of them."""
+    states = StateBytes(parameter=2, gradient=2, optimizer=12, optimizer_temporary=60)
+    job, plan = samples.job(devices=1, seq_len=16, global_batch=1), samples.plan(sharding=int(Sharding.ZERO3))
+    whole, grouped = (memory(job, plan, fsdp_states=states, step_parameters=most) for most in (None, 1e8))
+    assert grouped.working[0, 0] == pytest.approx(60e8)
+    assert whole.working[0, 0] > grouped.working[0, 0]

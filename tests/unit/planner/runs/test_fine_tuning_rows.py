@@ -1,0 +1,56 @@
+"""What rows of fine-tuning say about adapters, precision and sharding on one device."""
+
+from dataclasses import replace
+
+import pytest
+
+from meshwright.cost_models.calibration import Calibration
+from meshwright.cost_models.candidates import Sharding
+from meshwright.planner.frameworks import read_framework
+from meshwright.planner.runs import Run
+from meshwright.planner.runs.job import run_job
+from meshwright.planner.runs.plan import run_sharding
+
+QWEN = Run(
+    run_id="qwen", source="lab", model="qwen-7b", family="dense", n_layers=32, hidden=4096, n_heads=32,
+    ffn_hidden=11008, gated_mlp=True, tied_embeddings=True, vocab=151936, seq_len=1024, attention="mha",
+    accelerator="a100-80gb", n_gpus=1, precision="bf16", framework="HF Trainer + DeepSpeed", task="lora",
+    global_batch=8, micro_batch=1, dp=1, tp=1, pp=1, sharding="none",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("task", "note", "sharding"),
+    [("lora", "", Sharding.NONE), ("lora", "quantised base int4", Sharding.ZERO2), ("sft", "", Sharding.ZERO3)],
+)
+def test_scripts_pass_deepspeed_configurations_on_one_device_too(task: str, note: str, sharding: Sharding):
+    """Qwen's finetune_*.sh; without one, autocast casts logits to fp32."""
+    run = replace(QWEN, task=task, note=note)
+    job, _ = run_job(run, Calibration.spec_sheet())
+    assert run_sharding(run, job.framework) is sharding
+    assert job.framework.logits_saved_bytes == (14 if sharding is Sharding.NONE else 8)
+
+
+def test_rank_is_what_the_note_says_or_the_framework_takes():
+    told, usual = (run_job(replace(QWEN, note=note), Calibration.spec_sheet())[0] for note in ("LoRA rank 32", ""))
+    assert (told.workload.lora_rank, usual.workload.lora_rank) == (32, read_framework("qwen-finetune").adapter_rank)
+
+
+def test_litgpt_unties_tables_and_reads_other_kinds_of_adapters():
+    """Adapters of version 2 scale every linear layer's output; those of version 1 touch none."""
+    run = replace(QWEN, framework="litgpt")
+    first, second = (
+        run_job(replace(run, note=f"C: task {name}; x"), Calibration.spec_sheet())[0]
+        for name in ("adapter", "adapter_v2")
+    )
+    assert not first.architecture.tied_embeddings
+    assert first.framework.adapter_output_bytes == 0
+    assert second.framework.adapter_output_bytes > 0
+    assert second.framework.adapters_train_norms
+
+
+def test_fine_tuning_that_tells_no_batch_accumulates_gradients():
+    """Two micro-batches for every rank: gradients exist beside all activations."""
+    job, reason = run_job(replace(QWEN, global_batch=None), Calibration.spec_sheet())
+    assert job.workload.global_batch == 2
+    assert "batch" in reason
