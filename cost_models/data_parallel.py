@@ -136,7 +136,8 @@ def once_a_step(
     """
     profile = job.framework
     sharded = candidates.sharding >= Sharding.ZERO1
-    reductions = np.where(candidates.sharding == Sharding.ZERO2, micro_batches, 1)
+    often = profile.fsdp_reduce_each_micro_batch & (candidates.sharding == Sharding.ZERO2)
+    reductions = np.where(often, micro_batches, 1)
     gradients = np.where(sharded, exchange.scatter_s + exchange.reduce_s, exchange.reduce_s)
     parameters = np.where(sharded, exchange.gather_s, 0.0)
     exposed_reduce = beside(gradients, work.backward_s, work.num_layers, overlap=reduces_beside(job, candidates))

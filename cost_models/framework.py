@@ -186,6 +186,8 @@ class FrameworkProfile:
         offloads: What it can keep off the device, and how.
         published_routing: Which experts the tokens of its published runs go to, as in `Workload.routing`.
         published_on: Catalog cluster of its published runs by accelerator, where that isn't the usual one.
+        published_chunk_layers: Layers of a virtual stage in its published runs, where these don't say; 0 for no
+            interleaving.
         stands_for: Other profiles of which at least one must allow a plan; empty for a framework of its own.
         forced_schedules: Schedules that a user asks for whether or not the framework runs them; never from a file.
         sources: Where each value comes from, by attribute name.
@@ -286,6 +288,7 @@ class FrameworkProfile:
     communication_bytes: float
     fragmentation: float
     offloads: tuple[OffloadOffer, ...]
+    published_chunk_layers: int
     stands_for: tuple[str, ...]
     published_routing: str
     forced_schedules: tuple[str, ...] = ()

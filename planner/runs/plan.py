@@ -109,7 +109,7 @@ def run_plan(run: Run, profile: FrameworkProfile, fast_domain: int) -> RunPlan:
         AxisError: The row doesn't say enough, or its numbers contradict each other.
     """
     tp, pp, cp, ep = (getattr(run, axis) or 1 for axis in ("tp", "pp", "cp", "ep"))
-    vpp = run.vpp or _least_interleaving(run, pp)
+    vpp = run.vpp or _published_interleaving(run, profile, pp) or _least_interleaving(run, pp)
     dp = _data_parallel(run, tp * pp * cp)
     if run.micro_batch is None:
         raise AxisError("micro-batch unknown")
@@ -131,6 +131,16 @@ def run_plan(run: Run, profile: FrameworkProfile, fast_domain: int) -> RunPlan:
         recompute=int(recompute), recompute_modules=int(modules), recompute_layers=layers,
         **offloaded_shares(run),  # type: ignore[arg-type]
     )  # fmt: skip
+
+
+def _published_interleaving(run: Run, profile: FrameworkProfile, pp: int) -> int:
+    """Virtual stages of a framework whose published runs have chunks of so many layers; 0 where none are known.
+
+    Embedding and output take the place of a layer.
+    """
+    if not profile.published_chunk_layers or pp == 1:
+        return 0
+    return round(((run.n_layers or 0) + 2) / (pp * profile.published_chunk_layers))
 
 
 def _least_interleaving(run: Run, pp: int) -> int:

@@ -100,3 +100,12 @@ def test_kept_gathers_are_not_repeated() -> None:
         seconds(under(job, keeps_gathered_sequence=keeps), plan, StepTerm.TENSOR_COMM) for keeps in (False, True)
     )
     assert kept == pytest.approx(0.8 * again, rel=0.02)
+
+
+def test_zero2_that_accumulates_reduces_once() -> None:
+    """Gradients summed up over micro-batches are exchanged as often as under ZeRO-1."""
+    job = under(samples.job(), overlap_gradient_reduce=False, overlap_parameter_gather=False)
+    two, one = (samples.plan(dp=8, sharding=level, shard_group=8) for level in (Sharding.ZERO2, Sharding.ZERO1))
+    summed = under(job, fsdp_reduce_each_micro_batch=False)
+    assert seconds(summed, two, StepTerm.DATA_COMM) == pytest.approx(seconds(job, one, StepTerm.DATA_COMM))
+    assert seconds(job, two, StepTerm.DATA_COMM) > 4 * seconds(summed, two, StepTerm.DATA_COMM)

@@ -34,3 +34,11 @@ def test_shard_group_is_read_from_the_note() -> None:
     profile = read_framework("internevo")
     groups = [run_plan(replace(MOE, note=f"zero1 group size={size}"), profile, 8).shard_group for size in (-1, 4)]
     assert groups == [8, 4]
+
+
+def test_llama_3_ran_one_layer_a_chunk() -> None:
+    """126 layers, embedding and output on 16 stages: eight chunks each, the first and the last one without a layer."""
+    run = replace(MOE, n_layers=126, n_experts=None, tp=8, pp=16, dp=1, ep=1, n_gpus=128, etp=None)
+    assert run_plan(run, read_framework("llama3"), 8).vpp == 8
+    assert run_plan(replace(run, vpp=4), read_framework("llama3"), 8).vpp == 4
+    assert run_plan(run, read_framework("megatron-core"), 8).vpp == 1
