@@ -230,19 +230,36 @@ PROVENANCE = {
     " FlashAttention-2 on A100 (arXiv:2307.08691, §4.1: 73 % of peak forward, 63 % backward),"
     " FlashAttention-3 on H100 (arXiv:2407.08608, figs. 5 and 6), FlashAttention on B200"
     " (Dao-AILab/flash-attention pull request 2280)",
-    "amd-cdna3": "Published, not fitted: SemiAnalysis, MI300X vs H100 vs H200 Benchmark Part 1: Training"
-    " (2024): 620 TFLOP/s of 1307 in BF16, 990 of 2615 in FP8; attention follows GEMM",
+    "published": "Published, not fitted: Bekman, Machine Learning Engineering Open Book, Maximum Achievable FLOPS"
+    " (2026; MI250X: 2025), large products of PyTorch in bf16: Gaudi 2 418.7 of 432, Gaudi 3 1243 of 1835, MI250X 147.0"
+    " of 191.5, MI300X 668.4 of 1307.4, MI325X 784.9 of 1307.4, MI355X 1565 of 2516.6; in fp8: Gaudi 2 826.5 of 865,"
+    " Gaudi 3 1289.5 of 1835. AMD, Measuring Max-Achievable FLOPs, part 2 (2025), fp16 and fp8 over bf16: MI300X 654"
+    " and 1273 over 708, MI325X 794 and 1519 over 843. Attention follows products",
     "google-tpu": "Published, not fitted: JAX documentation, Pallas TPU, Matrix Multiplication: XLA's product of"
     " 8192 x 8192 x 8192 reaches 92.3 % of a TPU v5e's peak",
     "nvidia-blackwell-ultra": "Kernels of nvidia-blackwell: none of a GB300 were measured",
     "method": "bench/fit_kernels.py: soft-L1 of log(predicted/measured), a fifth of the shapes held out",
 }
+
+
+def published(bf16: float, **others: float) -> KernelRates:
+    """Rates of a device of which only the largest products were measured, by precision; its attention follows them."""
+    general = KernelRates()
+    return KernelRates(
+        matmul_fraction=bf16,
+        matmul_fractions={"bf16": bf16, "fp16": bf16, **others},
+        attention_fraction=bf16 * general.attention_fraction / general.matmul_fraction,
+    )
+
+
+MI300X, MI325X = 668.4 / 1307.4, 784.9 / 1307.4
 PUBLISHED = {
-    "amd-cdna3": KernelRates(
-        matmul_fraction=620 / 1307.4,
-        matmul_fractions={"bf16": 620 / 1307.4, "fp16": 620 / 1307.4, "fp8": 990 / 2614.9},
-        attention_fraction=620 / 1307.4 * KernelRates().attention_fraction / KernelRates().matmul_fraction,
-    ),
+    "amd-cdna2": published(147.0 / 191.5),
+    "amd-cdna3": published(MI300X, fp16=MI300X * 654 / 708, fp8=MI300X * 1273 / 708 / 2),
+    "mi325x": published(MI325X, fp16=MI325X * 794 / 843, fp8=MI325X * 1519 / 843 / 2),
+    "amd-cdna4": published(1565 / 2516.6),
+    "gaudi2": published(418.7 / 432, fp8=826.5 / 865),
+    "gaudi3": published(1243 / 1835, fp8=1289.5 / 1835),
     "google-tpu": KernelRates(matmul_fraction=0.923, matmul_fractions={"bf16": 0.923}),
 }
 SAME_KERNELS = {"nvidia-blackwell-ultra": "nvidia-blackwell"}
