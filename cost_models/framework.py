@@ -110,6 +110,7 @@ class FrameworkProfile:
             unit at a time, and parameters reshard during the backward pass.
         tables_in_root: Whether ZeRO-3 keeps embedding and output layer gathered from the forward to the backward pass,
             because only layers are units.
+        adapter_tables_in_root: The same where only adapters train; None if it is the same.
         vocab_multiple: The vocabulary is padded to a multiple of this times the tensor-parallel degree.
         gradient_reduce_bytes: Bytes per parameter that the data-parallel reduction moves.
         reduces_whole_gradients: Whether ZeRO-1 reduces every gradient to all ranks of its shard group, or each share to
@@ -233,6 +234,7 @@ class FrameworkProfile:
     gradients_persist: bool
     zero2_by_unit: bool
     tables_in_root: bool
+    adapter_tables_in_root: bool | None
     vocab_multiple: int
     gradient_reduce_bytes: float
     reduces_whole_gradients: bool
@@ -295,6 +297,11 @@ class FrameworkProfile:
     single_device_sharding: Mapping[str, str] = field(default_factory=dict, compare=False)
     published_on: Mapping[str, str] = field(default_factory=dict, compare=False)
     sources: Mapping[str, str] = field(default_factory=dict, compare=False)
+
+    def roots_tables(self, *, trains_adapters: bool) -> bool:
+        """Whether ZeRO-3 keeps embedding and output layer gathered."""
+        told = self.adapter_tables_in_root
+        return told if trains_adapters and told is not None else self.tables_in_root
 
     def reduce_bytes_at(self, precision: str) -> float:
         """Bytes per parameter that the data-parallel reduction moves: in fp16 no more than gradients are kept in."""

@@ -105,7 +105,8 @@ def units(model: StageModel) -> Units:
     output = parameters.output[shape, None] * (has_output - both) + parameters.tied_output[shape, None] * both
     embedding = parameters.embedding[shape, None] * model.has_embedding
     tied = both * model.job.architecture.tied_embeddings
-    rooted = np.maximum(tied, float(model.job.framework.tables_in_root))
+    trains_adapters = model.job.workload.trains_adapters
+    rooted = np.maximum(tied, float(model.job.framework.roots_tables(trains_adapters=trains_adapters)))
     per_layer = parameters.dense + parameters.expert
     return Units(
         layer=model.largest(model.of_kinds(per_layer)),

@@ -16,7 +16,7 @@ from meshwright.planner.runs.devices import run_cluster
 from meshwright.planner.runs.framework import run_framework
 from meshwright.planner.runs.plan import is_quantised, run_sharding
 from meshwright.planner.runs.run import Run
-from meshwright.planner.runs.techniques import document_tokens, is_compiled
+from meshwright.planner.runs.techniques import document_tokens, is_compiled, techniques, with_techniques
 
 STAND_IN = "a100-80gb"
 """Device on which memory is computed where a run's own isn't in the catalog: bytes don't depend on it."""
@@ -29,7 +29,7 @@ def run_job(run: Run, calibration: Calibration) -> tuple[Job, str]:
         MeshwrightError: Not even its memory can be told.
     """
     profile = _by_recipe(_compiled(run_framework(run), run), run)
-    profile = _by_precision(_by_adapter(profile, run), run)
+    profile = with_techniques(_by_precision(_by_adapter(profile, run), run), techniques(run))
     architecture = _as_trained(run_architecture(run), profile)
     workload, cluster, reason = _workload(run, profile), None, ""
     try:
@@ -58,6 +58,8 @@ LlamaRMSNorm, bytes an element: cast 6, square 8, mean 4, scale 8, cast back 6, 
 backward; fused 4 and 6."""
 FUSED_NORM_SAVED = 4
 """Bytes an element that a fused norm keeps: its input and its output (arXiv:2205.05198, section 4.1)."""
+FUSED_GATED_SAVED = 3
+"""Tensors that a compiled SwiGLU keeps: gate, up output and their product; what activates the gate runs again."""
 
 
 def _compiled(profile: FrameworkProfile, run: Run) -> FrameworkProfile:
@@ -69,7 +71,12 @@ def _compiled(profile: FrameworkProfile, run: Run) -> FrameworkProfile:
         saved = FUSED_NORM_SAVED if fused else profile.norm_saved_bytes
         profile = replace(profile, norm_traffic=1.0 if fused else EAGER_NORM_TRAFFIC, norm_saved_bytes=saved)
     if is_compiled(run):
-        return replace(profile, elementwise_traffic=COMPILED_TRAFFIC)
+        return replace(
+            profile,
+            elementwise_traffic=COMPILED_TRAFFIC,
+            norm_saved_bytes=min(FUSED_NORM_SAVED, profile.norm_saved_bytes),
+            gated_activation_saved=min(FUSED_GATED_SAVED, profile.gated_activation_saved),
+        )
     words = note.lower().replace(";", " ").replace(",", " ").split()
     return replace(profile, elementwise_traffic=EAGER_TRAFFIC) if "eager" in words else profile
 

@@ -1,5 +1,8 @@
 """Which techniques a row's note names, directly or as a step of a table that adds them one by one."""
 
+from dataclasses import replace
+
+from meshwright.cost_models.framework import FrameworkProfile
 from meshwright.planner.runs.run import Run
 
 CUMULATIVE = (
@@ -17,6 +20,9 @@ CUMULATIVE = (
 INSTRUCTION_TOKENS = 512
 """Tokens that hardly any example of instructions exceeds; their mean is lower, but attention within them costs little
 either way."""
+WHOLE_LOSS_BYTES, COMPILED_LOSS_BYTES = 14.0, 10.0
+"""Bytes per logit of a loss that isn't cut to chunks: 16-bit logits, their fp32 copy, its log-softmax and its gradient;
+compiled, without the log-softmax."""
 
 
 def techniques(run: Run) -> frozenset[str]:
@@ -25,6 +31,19 @@ def techniques(run: Run) -> frozenset[str]:
     if not named or "(cumulative)" not in run.note:
         return frozenset()
     return frozenset(CUMULATIVE[: max(named) + 1])
+
+
+def with_techniques(profile: FrameworkProfile, used: frozenset[str]) -> FrameworkProfile:
+    """The profile of a row that says which of its framework's techniques it was measured with, and which not."""
+    if not used:
+        return profile
+    if "Chunked CE" not in used:
+        loss = COMPILED_LOSS_BYTES if "Compile" in used else WHOLE_LOSS_BYTES
+        profile = replace(profile, logits_saved_bytes=loss)
+    trains_all = "LoRA" not in used
+    states = replace(profile.states, gradient=0.0) if trains_all and "Optimizer in backward" in used else profile.states
+    states = replace(states, optimizer=2.0) if trains_all and "8-bit AdamW" in used else states
+    return replace(profile, states=states)
 
 
 def is_compiled(run: Run) -> bool:

@@ -147,7 +147,8 @@ def test_contradictory_or_incomplete_plans_say_why(change, message):
         ("Megatron-LM (TE)", "megatron-core"),
         ("ms-swift (HF+DeepSpeed)", "hf-trainer"),
         ("DeepSpeed 0.11.1", "deepspeed"),
-        ("nanotron v0.5", "nanotron"),
+        ("nanotron v0.5", "nanotron-2024"),
+        ("nanotron", "nanotron"),
         ("Something New 1.0", "generic"),
     ],
 )

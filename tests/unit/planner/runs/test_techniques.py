@@ -42,3 +42,11 @@ def test_what_cannot_have_fitted_was_recomputed(model: str, recomputes: bool) ->
     told = replace(run, recompute="full", note="")
     unsaid_s, told_s = (one.step_time_s for one in predict_runs([run, told], Calibration.spec_sheet()))
     assert (unsaid_s == told_s) == recomputes
+
+
+def test_each_technique_of_the_cumulative_table_needs_less_memory() -> None:
+    """From packing to 8-bit moments, predicted peaks fall as the measured ones do."""
+    runs = [row(f"tune-00{number}") for number in range(10, 17)]
+    peaks = [one.peak_memory_gib or 0.0 for one in predict_runs(runs, Calibration.spec_sheet())]
+    assert peaks == sorted(peaks, reverse=True)
+    assert len(set(peaks)) == len(peaks)
