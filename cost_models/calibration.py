@@ -6,7 +6,7 @@ from typing import Self, TypeVar
 
 from meshwright.cost_models.cluster import Accelerator, Cluster
 from meshwright.cost_models.collectives import CollectiveRates
-from meshwright.cost_models.kernels import KernelRates, spec_sheet_rates
+from meshwright.cost_models.kernels import KernelRates, on_device, spec_sheet_rates
 from meshwright.cost_models.training_rates import TrainingRates
 from meshwright.cost_models.uncertainty import FINE_TUNING, PeakMemoryError, StepTimeError
 
@@ -109,11 +109,12 @@ class Calibration:
         keys = (accelerator.name, accelerator.kind, DEFAULT)
         alone = _first(self.kernels, keys) or (KernelRates() if self.kernels else spec_sheet_rates(accelerator))
         sustained = self.training.sustained_fractions.get(accelerator.kind, self.training.sustained_fraction)
-        return replace(
+        in_training = replace(
             alone,
             sustained_fraction=alone.sustained_fraction * sustained,
             memory_fraction=alone.memory_fraction * self.training.memory_fraction,
         )
+        return in_training if accelerator.name in self.kernels else on_device(in_training, accelerator)
 
     def collective_rates(self, cluster: Cluster) -> CollectiveRates:
         """Rates of its collectives in training: by accelerator name, else kind, else default, else the spec sheet."""

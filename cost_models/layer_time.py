@@ -67,9 +67,10 @@ def _layer_time(calls: KernelCalls, shapes: Shapes, layer: Layer) -> BlockTime:
     blocks = block_time(layer.mixer, calls, shapes) + block_time(layer.mlp, calls, shapes)
     halves = ((layer.mixer is not None) + (layer.mlp is not None)) / 2
     launched = profile.kernels_per_layer * halves * (EXPERT_KERNELS if isinstance(layer.mlp, MoeMlp) else 1.0)
-    launched = launched + halves * profile.kernels_per_collective * forward_collectives(shapes)
-    hooks_s = halves * profile.shard_hooks_s * shapes.hooked
-    host_s = (launched * profile.host_launch_s + hooks_s) * calls.training.host_launch_ratio
+    per_layer_s = launched * profile.host_launch_s
+    collectives_s = halves * profile.kernels_per_collective * forward_collectives(shapes) * profile.host_launch_s
+    hooks_s = halves * profile.shard_hooks_s * shapes.hooked.astype(np.float64)
+    host_s = (per_layer_s + collectives_s + hooks_s) * calls.training.host_launch_ratio
     waits = host_s + halves * stall_s(calls, shapes)
     return exposed_host_time(blocks, waits, blocking=profile.blocking_launches)
 

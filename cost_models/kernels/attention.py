@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 from meshwright.cost_models.candidates import FloatColumn
 from meshwright.cost_models.cluster import Accelerator
 from meshwright.cost_models.kernels.gemm import gemm_time_s
-from meshwright.cost_models.kernels.rates import OPERAND_BYTES, KernelRates
+from meshwright.cost_models.kernels.rates import OPERAND_BYTES, KernelRates, eased, matrix_strength
 from meshwright.cost_models.kernels.roofline import roofline_s
 from meshwright.cost_models.kernels.streaming import streaming_time_s
 
@@ -24,7 +24,7 @@ TFLOP/s forward at 16k keys and head width 128; backward, fig. 6, much the same)
 
 def portable_attention_speed(accelerator: Accelerator) -> float:
     """Speed of FlashAttention-2 on a device over its fastest kernel."""
-    return PORTABLE_SPEED.get(accelerator.kind, 1.0)
+    return eased(PORTABLE_SPEED.get(accelerator.kind, 1.0), matrix_strength(accelerator))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """The few physical parameters that turn a data sheet into achieved rates."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from meshwright.cost_models.cluster import Accelerator
 from meshwright.cost_models.kernels.measured import Measured
@@ -92,3 +92,47 @@ are left at 1: their published runs come out too slow already.
 def spec_sheet_rates(accelerator: Accelerator) -> KernelRates:
     """Rates for a device of which only the data sheet is known: one set of general constants for all."""
     return KernelRates(sustained_fraction=1.0 if accelerator.kind.startswith("google") else BOOST_SUSTAINED)
+
+
+MATRIX_OVER_VECTOR: Mapping[str, float] = {"nvidia-hopper": 989.4 / 66.9}
+"""Peak FLOP/s of the matrix units (16 bits) over those of the fp32 units, of the device that a kind's rates were
+measured on: H100 SXM5 (NVIDIA H100 architecture white paper)."""
+WEAK = 0.5
+"""Above it the ratio of two such ratios counts as 1: data sheets round, and mean different things by fp32."""
+
+
+def matrix_strength(accelerator: Accelerator) -> float:
+    """How fast a device's matrix units are beside the rest of it, over the device that its kind was measured on.
+
+    1 for most; the H20 is a Hopper whose matrix units run at a quarter.
+    """
+    matrix, vector = (accelerator.peak_flops.get(precision) for precision in ("bf16", "fp32"))
+    usual = MATRIX_OVER_VECTOR.get(accelerator.kind)
+    strength = matrix / vector / usual if matrix and vector and usual else 1.0
+    return strength if strength < WEAK else 1.0
+
+
+def eased(share: float, strength: float) -> float:
+    """A reached share of the peak of matrix units that have some strength: what they wait for takes as long as before.
+
+    A second of products at the peak takes 1 / share in all; on units of half the speed what comes on top halves.
+    """
+    return share / (share + (1.0 - share) * strength)
+
+
+def on_device(rates: KernelRates, accelerator: Accelerator) -> KernelRates:
+    """Rates of a kind of accelerator, for a device of it whose matrix units are weaker than those measured.
+
+    Beside them instructions, operand traffic and softmax are quick, and they don't draw the power that slows the clock.
+    """
+    strength = matrix_strength(accelerator)
+    if strength == 1.0:
+        return rates
+    return replace(
+        rates,
+        matmul_fraction=eased(rates.matmul_fraction, strength),
+        matmul_fractions={name: eased(share, strength) for name, share in rates.matmul_fractions.items()},
+        attention_fraction=eased(rates.attention_fraction, strength),
+        softmax_width=rates.softmax_width * strength,
+        sustained_fraction=eased(rates.sustained_fraction, strength),
+    )

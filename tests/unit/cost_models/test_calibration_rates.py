@@ -1,9 +1,11 @@
 """Which rates a calibration gives to which device."""
 
+from dataclasses import replace
+
 from meshwright.cost_models.calibration import Calibration
 from meshwright.cost_models.cluster import Accelerator, Cluster, LinkLevel
 from meshwright.cost_models.collectives import CollectiveRates
-from meshwright.cost_models.kernels import KernelRates, spec_sheet_rates
+from meshwright.cost_models.kernels import KernelRates, portable_attention_speed, spec_sheet_rates
 from meshwright.cost_models.training_rates import TrainingRates
 
 DEVICE = Accelerator("h100-80gb", {"bf16": 1e15}, 80e9, 3e12, kind="nvidia-hopper")
@@ -43,3 +45,25 @@ def test_spec_sheet_knows_no_device():
     spec_sheet = Calibration.spec_sheet()
     assert not spec_sheet.kernels
     assert not spec_sheet.collectives
+
+
+def test_weaker_matrix_units_come_nearer_to_their_peak():
+    """H20: a quarter of a Hopper's matrix FLOP/s for its fp32 FLOP/s, so that what products wait for is short."""
+    usual = replace(DEVICE, peak_flops={"bf16": 989.4e12, "fp32": 66.9e12})
+    weak = replace(DEVICE, name="h20", peak_flops={"bf16": 148e12, "fp32": 44e12})
+    calibration = Calibration("c", kernels={"nvidia-hopper": KernelRates(matmul_fraction=0.8)})
+    own, eased = (calibration.kernel_rates(device) for device in (usual, weak))
+    assert own.matmul_fraction == 0.8
+    assert 1.0 > eased.matmul_fraction > 0.9
+    assert eased.attention_fraction > own.attention_fraction
+    assert portable_attention_speed(weak) > portable_attention_speed(usual)
+
+
+def test_devices_measured_by_name_and_other_clocks_are_left_alone():
+    """An H100 PCIe has slower matrix units and slower vector units alike."""
+    weak = replace(DEVICE, name="h20", peak_flops={"bf16": 148e12, "fp32": 44e12})
+    named = Calibration("c", kernels={"h20": KernelRates(matmul_fraction=0.8)})
+    assert named.kernel_rates(weak).matmul_fraction == 0.8
+    slow = replace(DEVICE, peak_flops={"bf16": 756.5e12, "fp32": 51.2e12})
+    kind = Calibration("c", kernels={"nvidia-hopper": KernelRates(matmul_fraction=0.8)})
+    assert kind.kernel_rates(slow).matmul_fraction == 0.8
