@@ -14,6 +14,7 @@ from meshwright.planner.runs import Run
 from meshwright.planner.runs.completion import completed_run
 from meshwright.planner.runs.job import run_job
 from meshwright.planner.runs.plan import RunPlan, plan_table, run_plan
+from meshwright.planner.runs.recompute import as_needed
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ class MeasuredSteps:
 def measured_steps(runs: Sequence[Run], calibration: Calibration) -> MeasuredSteps:
     """The runs whose step time is known and can be priced; the others with the reason."""
     usable, unpriced = list[Run](), dict[str, str]()
-    rows: dict[tuple[object, ...], tuple[Job, list[tuple[int, RunPlan]]]] = {}
+    rows: dict[tuple[object, ...], tuple[Job, list[tuple[int, Run, RunPlan]]]] = {}
     for run in runs:
         if not run.step_time_s or run.quality == "C":
             continue
@@ -95,10 +96,13 @@ def measured_steps(runs: Sequence[Run], calibration: Calibration) -> MeasuredSte
             continue
         key = (job.architecture, job.cluster.name, job.cluster.accelerator.name, job.cluster.num_devices,
                job.cluster.devices_per_node, job.workload, job.framework)  # fmt: skip
-        rows.setdefault(key, (job, []))[1].append((len(usable), plan))
+        rows.setdefault(key, (job, []))[1].append((len(usable), whole, plan))
         usable.append(run)
-    jobs = tuple(
-        PricedJob(job, plan_table([plan for _, plan in plans]), np.array([index for index, _ in plans]))
-        for job, plans in rows.values()
-    )
+    jobs = tuple(_priced_job(job, tasks) for job, tasks in rows.values())
     return MeasuredSteps(tuple(usable), jobs, np.array([run.step_time_s for run in usable]), unpriced)
+
+
+def _priced_job(job: Job, tasks: Sequence[tuple[int, Run, RunPlan]]) -> PricedJob:
+    """The plans of one job as `predict_runs` reads them, what their sources leave out about recomputation filled in."""
+    indices, runs, plans = zip(*tasks, strict=True)
+    return PricedJob(job, plan_table(as_needed(job, runs, plans)), np.array(indices))
