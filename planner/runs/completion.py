@@ -2,13 +2,13 @@
 
 from dataclasses import replace
 from functools import cache
-from math import sqrt
+from math import log, sqrt
 
 from meshwright.cost_models.architecture import Architecture, Attention, DenseMlp, MoeMlp
 from meshwright.errors import MeshwrightError
 from meshwright.planner.clusters import accelerator
 from meshwright.planner.clusters.catalog import nearest_accelerator
-from meshwright.planner.models.catalog import catalog_model, find_model, near_models
+from meshwright.planner.models.catalog import catalog_model, find_model, list_models, near_models
 from meshwright.planner.runs.run import Run
 from meshwright.planner.runs.spelling import spelled_out
 
@@ -19,6 +19,12 @@ SMALL_HIDDEN = 2048
 STATE_BYTES = 18.0
 """Of one parameter: 16 bit, its fp32 gradient and 12 bytes of mixed-precision Adam (arXiv:1910.02054, section 3.1)."""
 OPTIMIZER_BYTES = 12.0
+SAME_SIZE = log(1.2)
+GPT_VOCAB = 50257
+"""Tokens of GPT-2's tokenizer, which GPT-3, OPT and GPT-NeoX share or nearly so."""
+LLAMA_VOCAB = 32000
+TOP_K = 2
+"""Experts a token (GShard, arXiv:2006.16668; Mixtral, arXiv:2401.04088)."""
 FILLED = 0.9
 """Share of a device that states fill at most: what else a run needs was never less than a tenth."""
 
@@ -57,13 +63,15 @@ def _with_sizes(run: Run) -> Run:
     head = run.head_dim or (HEAD_DIM if run.hidden > SMALL_HIDDEN and run.hidden % HEAD_DIM == 0 else SMALL_HEAD_DIM)
     is_moe = (run.n_experts or 1) > 1
     experts_only = is_moe and not run.n_dense_layers and "moe_every" not in run.extra()
+    # Where all layers have experts, Megatron-LM's --ffn-hidden-size is theirs.
+    expert = run.moe_ffn_hidden or (run.ffn_hidden if experts_only else None) or _usual_expert(run)
     return replace(
         run,
         n_heads=run.n_heads or max(run.hidden // head, 1),
-        # Where all layers have experts, Megatron-LM's --ffn-hidden-size is theirs.
-        moe_ffn_hidden=run.moe_ffn_hidden or (run.ffn_hidden if experts_only else None),
-        ffn_hidden=run.ffn_hidden or (run.moe_ffn_hidden if experts_only else _usual_ffn(run)),
-        vocab=run.vocab or _vocab_of_its_like(run.model),
+        moe_ffn_hidden=expert,
+        ffn_hidden=run.ffn_hidden or (expert if experts_only else _usual_ffn(run)),
+        vocab=run.vocab or _vocab_of_its_like(run.model) or (GPT_VOCAB if run.gated_mlp is False else LLAMA_VOCAB),
+        moe_topk=run.moe_topk or (TOP_K if is_moe else None),
     )
 
 
@@ -92,6 +100,9 @@ def _with_usual_shape(run: Run) -> Run:
     """
     if run.params_b is None or (run.n_experts or 1) > 1:
         return run
+    if run.hidden is None and run.n_layers is None:
+        like = _of_such_size(run.params_b)
+        return _as_in(catalog_model(like), run) if like else run
     squares = run.params_b * 1e9 / 12
     if run.hidden and run.n_layers is None:
         return replace(run, n_layers=max(round(squares / run.hidden**2), 1))
@@ -100,10 +111,29 @@ def _with_usual_shape(run: Run) -> Run:
     return run
 
 
+@cache
+def _of_such_size(params_b: float) -> str | None:
+    """The catalog's Llama or GPT nearest in size, within a fifth: dense models of one size are much alike."""
+    alike = [model for model in list_models() if model.family in ("llama", "gpt2")]
+    off = {model.name: abs(log(model.total_parameters / (params_b * 1e9))) for model in alike}
+    nearest = min(off, key=lambda name: off[name])
+    return nearest if off[nearest] < SAME_SIZE else None
+
+
 def _usual_ffn(run: Run) -> int | None:
     """Four times the width, or with a gate 8/3 of it (GPT-3; Shazeer, arXiv:2002.05202, section 3)."""
     hidden = run.hidden or 0
     return round(hidden * 8 / 3 / 256) * 256 if run.gated_mlp else 4 * hidden
+
+
+def _usual_expert(run: Run) -> int | None:
+    """Width of a gated expert, such that all of them make up the printed parameters that attention leaves."""
+    experts, hidden, layers = run.n_experts or 1, run.hidden or 1, run.n_layers or 1
+    if experts == 1 or not run.params_b:
+        return None
+    left = run.params_b * 1e9 - 4 * hidden**2 * layers
+    width = left / (3 * hidden * (layers - (run.n_dense_layers or 0)) * (experts + (run.shared_experts or 0)))
+    return max(round(width / HEAD_DIM), 1) * HEAD_DIM
 
 
 @cache

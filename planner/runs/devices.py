@@ -46,6 +46,7 @@ def _equal_nodes(per_node: int, num_devices: int, largest: int) -> int:
     return next(size for size in range(most, 0, -1) if num_devices % size == 0)
 
 
+SIXTEEN_BITS = ("bf16", "fp16")
 NEXT_PRECISION: Mapping[str, tuple[str, ...]] = {
     "nvfp4": ("mxfp8", "fp8", "bf16", "fp16"),
     "mxfp8": ("fp8", "bf16", "fp16"),
@@ -59,10 +60,9 @@ NEXT_PRECISION: Mapping[str, tuple[str, ...]] = {
 
 
 def _computing(cluster: Cluster, precision: str) -> Cluster:
-    """The cluster, its devices computing a precision that they lack as they do the next one."""
-    device = cluster.accelerator
-    if precision in device.peak_flops:
-        return cluster
-    instead = next((other for other in NEXT_PRECISION[precision] if other in device.peak_flops), precision)
-    peaks = {**device.peak_flops, precision: device.peak_flops_at(instead)}
-    return replace(cluster, accelerator=replace(device, peak_flops=peaks))
+    """The cluster, its devices computing what they lack as they do the next precision: attention's, too."""
+    peaks = dict(cluster.accelerator.peak_flops)
+    for wanted in {precision, *SIXTEEN_BITS} - peaks.keys():
+        instead = next((other for other in NEXT_PRECISION[wanted] if other in cluster.accelerator.peak_flops), wanted)
+        peaks[wanted] = cluster.accelerator.peak_flops_at(instead)
+    return replace(cluster, accelerator=replace(cluster.accelerator, peak_flops=peaks))

@@ -28,7 +28,7 @@ SHARDINGS: Words = (
 )
 RECOMPUTES: Words = (
     (r"none|\bno\b|off|false|disabled|^0$", "none"),
-    (r"select|partial|minimal|\bsac\b|attn|attention|^op$", "selective"),
+    (r"select|partial|minimal|\bsac\b|attn|attention|^op$|^save_|dots|proj", "selective"),
     (r"full|uniform|block|every|all|yes|true|^on$|^1$|checkpoint|\bac\b|layer|remat", "full"),
 )
 TASKS: Words = (
@@ -40,16 +40,23 @@ TASKS: Words = (
 
 
 def spelled_out(run: Run) -> Run:
-    """The row with precision, sharding, recomputation and task in the table's words; what isn't understood stays."""
-    recompute = _word(run.recompute, RECOMPUTES)
+    """The row with precision, sharding, recomputation and task in the table's words.
+
+    Sharding and recomputation in words that nobody knows count as untold; other cells stay as they are.
+    """
+    recompute = _known(_word(run.recompute, RECOMPUTES), RECOMPUTES)
     return replace(
         run,
         precision=_word(run.precision, PRECISIONS),
-        sharding=_word(run.sharding, SHARDINGS),
+        sharding=_known(_word(run.sharding, SHARDINGS), SHARDINGS),
         recompute=recompute,
         recompute_detail=run.recompute_detail or (run.recompute if recompute == "selective" != run.recompute else ""),
         task=_word(run.task, TASKS),
     )
+
+
+def _known(cell: str, words: Words) -> str:
+    return cell if cell in {word for _, word in words} else ""
 
 
 def _word(cell: str, words: Words) -> str:

@@ -47,7 +47,10 @@ def predicted(run: Run) -> tuple[float | None, float | None, str]:
         ("task", "full finetune", "sft"),
         ("task", "QLoRA", "qlora"),
         ("task", "continued pretraining", "pretrain"),
-        ("sharding", "zero9", "zero9"),
+        ("sharding", "zero9", ""),
+        ("recompute", "dots_saveable", "selective"),
+        ("recompute", "whatever", ""),
+        ("task", "distill", "distill"),
     ],
 )
 def test_other_spellings_mean_the_tables_words(column: str, written: str, word: str) -> None:
@@ -88,6 +91,24 @@ def test_depth_or_width_follow_from_the_parameters() -> None:
     unknown = replace(LLAMA, model="nobody-knows-7b")
     assert completed_run(replace(unknown, n_layers=None)).n_layers == pytest.approx(32, abs=2)
     assert completed_run(replace(unknown, hidden=None)).hidden == pytest.approx(4096, abs=128)
+
+
+def test_a_model_of_which_only_the_size_is_known_is_like_others_of_that_size() -> None:
+    """7 billion parameters are shaped like Llama-2's; what an unheard-of size looks like isn't guessed."""
+    sized = replace(
+        LLAMA, model="", n_layers=None, hidden=None, n_heads=None, n_kv_heads=None, ffn_hidden=None, vocab=None
+    )
+    assert predicted(sized)[:2] == pytest.approx(predicted(LLAMA)[:2], rel=0.05)
+    assert "architecture unknown" in predicted(replace(sized, params_b=5000.0))[2]
+
+
+def test_experts_make_up_the_printed_parameters() -> None:
+    """Mixtral 8x7B has 46.7 billion parameters and experts 14,336 wide (arXiv:2401.04088, table 1)."""
+    mixtral = replace(
+        LLAMA, model="", family="moe", n_experts=8, moe_topk=None, ffn_hidden=None, n_kv_heads=8, params_b=46.7
+    )
+    whole = completed_run(mixtral)
+    assert (whole.moe_topk, whole.moe_ffn_hidden) == (2, pytest.approx(14336, rel=0.05))
 
 
 def test_replicas_and_batch_follow_from_the_devices() -> None:

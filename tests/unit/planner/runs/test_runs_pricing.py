@@ -160,7 +160,7 @@ def test_a_row_that_cannot_be_priced_gets_the_reason_and_memory_where_it_can():
     runs = (
         LLAMA,
         replace(LLAMA, run_id="new", accelerator="abacus-1"),
-        replace(LLAMA, run_id="bad", model="nobody-knows-7b", vocab=None),
+        replace(LLAMA, run_id="bad", seq_len=None),
     )
     good, unknown_device, bad = predict_runs(runs, Calibration.spec_sheet())
     assert good.step_time_s
