@@ -409,7 +409,8 @@ def expert_exchange(calls: KernelCalls, shapes: Shapes, block: MoeMlp) -> FloatC
     gathered = local_bytes * shapes.etp
     one = np.ones_like(shapes.etp)
     tensor = calls.all_gather(gathered, shapes.etp, one) + calls.reduce_scatter(gathered, shapes.etp, one)
-    hidden_share = (1.0 - calls.training.overlap_slowdown) * calls.job.framework.overlap_expert
+    overlap = 1.0 if calls.fuses_experts else calls.job.framework.overlap_expert
+    hidden_share = (1.0 - calls.training.overlap_slowdown) * overlap
     return exchange * (1.0 - hidden_share) + tensor
 
 
@@ -440,8 +441,9 @@ def _(block: MoeMlp, calls: KernelCalls, shapes: Shapes) -> BlockTime:
     )  # fmt: skip
     router = calls.linear(shapes.expert_tokens, hidden, float(block.num_experts), precision="bf16", adapts=False)
     permute = permutation(calls, shapes, block)
-    cast = calls.quantise(routed * (hidden + ffn))
-    cast_backward = calls.quantise(routed * (hidden + ffn * (2 if block.gated else 1)))
+    cast_apart = routed * (not calls.fuses_experts)
+    cast = calls.quantise(cast_apart * (hidden + ffn))
+    cast_backward = calls.quantise(cast_apart * (hidden + ffn * (2 if block.gated else 1)))
     exchange = expert_exchange(calls, shapes, block)
     expert_forward = up.forward + down.forward + activation
     experts = BlockTime(

@@ -79,6 +79,8 @@ class FrameworkProfile:
         expert_copies_once: Whether a token crosses to each domain of its experts once, however many of them are there.
         grouped_matmul: Whether the products of all experts on a device are one kernel, whose tiles share waves, or one
             kernel each.
+        fuses_mxfp8_experts: Whether at MXFP8 one kernel runs the products of all experts with activation and casts, and
+            whole steps are one graph in which their exchange runs beside compute.
         expert_tensor_parallel: Whether experts may use another tensor-parallel degree than the rest.
         pipeline_with_fsdp: Whether ZeRO-3/HSDP and pipeline stages combine.
         experts_with_fsdp: Whether ZeRO-3/HSDP and expert parallelism combine.
@@ -213,6 +215,7 @@ class FrameworkProfile:
     expert_parallel: bool
     expert_copies_once: bool
     grouped_matmul: bool
+    fuses_mxfp8_experts: bool
     expert_tensor_parallel: bool
     pipeline_with_fsdp: bool
     experts_with_fsdp: bool

@@ -69,6 +69,11 @@ class KernelCalls:
         """Whether matrix multiplications run below 16 bits, so that their inputs must be quantised."""
         return self.job.workload.precision in ("fp8", "mxfp8", "nvfp4")
 
+    @property
+    def fuses_experts(self) -> bool:
+        """Whether experts' products, activation and casts are one kernel."""
+        return self.job.framework.fuses_mxfp8_experts and self.job.workload.precision == "mxfp8"
+
     def matmul(
         self,
         m: FloatColumn | float,
@@ -79,7 +84,7 @@ class KernelCalls:
     ) -> FloatColumn:
         """Time of `groups` (m×k)·(k×n) products."""
         accelerator, precision = self.job.cluster.accelerator, precision or self.job.workload.precision
-        if self.job.framework.grouped_matmul:
+        if self.job.framework.grouped_matmul or self.fuses_experts:
             return kernels.gemm_time_s(accelerator, self.kernel_rates, precision, m, n, k, groups)
         return groups * kernels.gemm_time_s(accelerator, self.kernel_rates, precision, m, n, k)
 

@@ -109,3 +109,17 @@ def test_zero2_that_accumulates_reduces_once() -> None:
     summed = under(job, fsdp_reduce_each_micro_batch=False)
     assert seconds(summed, two, StepTerm.DATA_COMM) == pytest.approx(seconds(job, one, StepTerm.DATA_COMM))
     assert seconds(job, two, StepTerm.DATA_COMM) > 4 * seconds(summed, two, StepTerm.DATA_COMM)
+
+
+def test_fused_experts_cast_and_wait_less_at_mxfp8_alone() -> None:
+    """One kernel for products, activation and casts, its exchange beside compute: nothing changes at 16 bits."""
+    job, plan = samples.job(samples.moe(experts=16, top_k=2)), samples.plan(dp=8, ep=8)
+    device = replace(job.cluster.accelerator, peak_flops={**job.cluster.accelerator.peak_flops, "mxfp8": 2e15})
+    low = replace(
+        job, workload=replace(job.workload, precision="mxfp8"), cluster=replace(job.cluster, accelerator=device)
+    )
+    for term in (StepTerm.MATMUL, StepTerm.ELEMENTWISE, StepTerm.EXPERT_COMM):
+        apart, fused = (seconds(under(low, fuses_mxfp8_experts=on), plan, term) for on in (False, True))
+        assert fused <= apart
+        assert seconds(under(job, fuses_mxfp8_experts=True), plan, term) == seconds(job, plan, term)
+    assert fused == pytest.approx(OVERLAP_SLOWDOWN * apart)
