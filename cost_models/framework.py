@@ -96,6 +96,9 @@ class FrameworkProfile:
             if they are those of any parameter.
         recipe_states: State bytes of the framework's own recipe for one device, whose optimizer isn't plain AdamW;
             None if it has none. Its published runs are read with it where they leave everything to the recipe.
+        pads_batches: Whether examples that aren't packed are padded to the longest of their micro-batch, or strung
+            together without padding.
+        printed_memory: How the memory that it prints is measured, `allocated` or `reserved`; None if it isn't known.
         single_device_sharding: What its scripts shard with even on a device by itself, by task; nothing if left out.
         autocast_logits_bytes: Bytes per logit alive at the loss in fine-tuning runs without sharding, whose precision
             is automatic mixed precision, not the engine's; None if it is the same.
@@ -123,6 +126,8 @@ class FrameworkProfile:
             the weight-gradient GEMM).
         adapts_all_linears: Whether low-rank adapters sit beside all linear layers, or only beside the one of queries,
             keys and values.
+        adapts_experts: Whether routed experts have adapters, each its own beside its joint gate and up projection and
+            beside its down projection.
         adapts_all_linears_of: How models are called whose published recipes adapt all linear layers though others
             don't: beginnings of names.
         adapter_rank: Rank of low-rank adapters where a run doesn't say.
@@ -227,6 +232,8 @@ class FrameworkProfile:
     fsdp_states: StateBytes
     adapter_states: StateBytes | None
     recipe_states: StateBytes | None
+    pads_batches: bool
+    printed_memory: str | None
     autocast_logits_bytes: float | None
     reduce_buffer_bytes: float
     fsdp_reduce_buffer_bytes: float
@@ -244,6 +251,7 @@ class FrameworkProfile:
     broadcast_tensors_per_layer: float
     gradient_accumulate_bytes: float
     adapts_all_linears: bool
+    adapts_experts: bool
     adapts_all_linears_of: tuple[str, ...]
     adapter_rank: int
     adapter_input_bytes: float

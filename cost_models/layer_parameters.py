@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from meshwright.cost_models.architecture import Attention, DenseMlp, LatentAttention, Layer
+from meshwright.cost_models.architecture import Attention, DenseMlp, LatentAttention, Layer, MoeMlp
 from meshwright.cost_models.candidates import FloatColumn
 from meshwright.cost_models.job import Job
 from meshwright.cost_models.parameters import layer_parameters
@@ -19,7 +19,7 @@ class LayerParameters:
     Attributes:
         dense: (num_kinds, num_shapes) all but routed experts.
         expert: (num_kinds, num_shapes) routed experts.
-        adapter: (num_kinds,) low-rank adapters, for LoRA; zero otherwise.
+        adapter: (num_kinds, num_shapes) low-rank adapters, for LoRA; zero otherwise.
         embedding: (num_shapes,) input side.
         output: (num_shapes,) output side where it isn't tied, or where it lies on another stage than the embedding.
         tied_output: (num_shapes,) output side on the same device as a tied embedding.
@@ -27,7 +27,7 @@ class LayerParameters:
 
     dense: TermTable
     expert: TermTable
-    adapter: FloatColumn
+    adapter: TermTable
     embedding: FloatColumn
     output: FloatColumn
     tied_output: FloatColumn
@@ -48,7 +48,7 @@ def device_parameters(job: Job, shapes: Shapes) -> LayerParameters:
     return LayerParameters(
         dense=np.stack(dense),
         expert=np.stack(expert),
-        adapter=np.array([_adapter_parameters(job, kind) for kind in arch.layer_kinds]),
+        adapter=np.stack([_adapter_parameters(job, shapes, kind) for kind in arch.layer_kinds]),
         embedding=table + replicated,
         output=table + tied_output,
         tied_output=tied_output if arch.tied_embeddings else table + tied_output,
@@ -59,10 +59,10 @@ def _kv_heads(kind: Layer) -> int:
     return kind.mixer.num_kv_heads if isinstance(kind.mixer, Attention) else 1
 
 
-def _adapter_parameters(job: Job, kind: Layer) -> float:
-    """LoRA (arXiv:2106.09685): rank·(in + out) for every linear of the layer but routed experts."""
+def _adapter_parameters(job: Job, shapes: Shapes, kind: Layer) -> FloatColumn:
+    """LoRA (arXiv:2106.09685): rank·(in + out) for every linear of the layer, of routed experts where they have any."""
     if not job.workload.trains_adapters:
-        return 0.0
+        return np.zeros(len(shapes))
     hidden, dims = job.architecture.hidden, 0
     if isinstance(kind.mixer, Attention):
         inputs = 1 if job.framework.fused_values else 3
@@ -73,4 +73,9 @@ def _adapter_parameters(job: Job, kind: Layer) -> float:
         dims += heads * (kind.mixer.qk_head_dim + kind.mixer.qk_nope_head_dim + 2 * kind.mixer.v_head_dim)
     if isinstance(kind.mlp, DenseMlp):
         dims += kind.mlp.num_projections * (hidden + kind.mlp.ffn_hidden)
-    return float(job.workload.lora_rank * dims)
+    experts = np.zeros(len(shapes))
+    if isinstance(kind.mlp, MoeMlp) and job.framework.adapts_experts:
+        gate_and_up = hidden + (kind.mlp.num_projections - 1) * kind.mlp.expert_ffn_hidden
+        down = kind.mlp.expert_ffn_hidden + hidden
+        experts = kind.mlp.num_experts / (shapes.ep * shapes.etp) * (gate_and_up + down)
+    return np.asarray(job.workload.lora_rank * (dims + experts), dtype=np.float64)

@@ -86,7 +86,7 @@ def memory_breakdown(job: Job, candidates: Candidates, stages: StageCosts, probl
     parameters, gradients, activations, working = (
         np.where(in_step, getattr(step, field.name), getattr(peak, field.name)) for field in fields(_Changing)
     )
-    working = working + away.staging
+    working = working + away.staging + _reduce_buffers(job, candidates)
     allocated = parameters + gradients + optimizer + activations + working
     if job.framework.loads_whole:
         whole = _loading(job, candidates, stages, problem)
@@ -95,7 +95,7 @@ def memory_breakdown(job: Job, candidates: Candidates, stages: StageCosts, probl
         gradients, optimizer, activations = (np.where(loading, 0.0, one) for one in (gradients, optimizer, activations))
         all_gradients = np.where(loading, 0.0, all_gradients)
         allocated = parameters + gradients + optimizer + activations + working
-    context = job.context_bytes + _reduce_buffers(job, candidates) + np.zeros_like(allocated)
+    context = np.full_like(allocated, job.context_bytes)
     # The allocator pools memory by stream: what the reduce-scatter stream has for gradients serves nothing else.
     reserved = np.where(gathering(job, candidates)[:, None] > Gathering.NONE, all_gradients - gradients, 0.0)
     fragmentation = job.framework.fragmentation * allocated + reserved

@@ -107,7 +107,7 @@ def stage_parameters(model: StageModel) -> tuple[StageTable, StageTable, StageTa
     tables = parameters.embedding[shape, None] * model.has_embedding + output
     dense = model.per_stage(parameters.dense) + tables
     mtp_projections = 2 * model.job.architecture.hidden**2 * len(model.job.architecture.mtp_layers)
-    adapter = np.einsum("vrk,k->vr", model.layer_counts, parameters.adapter)
+    adapter = model.per_stage(parameters.adapter)
     dense = dense + has_output * mtp_projections
     copies = model.problems.layouts.copies[model.problems.layout]
     return copies * dense, copies * model.per_stage(parameters.expert), copies * adapter, copies * tables

@@ -137,16 +137,21 @@ def _task(run: Run) -> str:
 LONGEST_EXAMPLE = 1304
 """Tokens of the longest example of Alpaca with Llama's tokenizer (LitGPT, "Resource tables"): what fine-tuning without
 packing takes at most, whatever the limit, where the data isn't told."""
+STRUNG_EXAMPLE = 256
+"""Tokens of an example of instructions where a micro-batch of several has no padding: the mean of theirs, a little over
+that of all (Alpaca's answers by GPT-4 have about 200)."""
 FINE_TUNING_PASSES = 2
 """Micro-batches a step where a fine-tuning run doesn't tell its batch: scripts accumulate gradients by default, and for
 memory one pass more is as good as sixteen."""
 UNPACKED = ("no packing", "unpacked")
 
 
-def _sequence(run: Run) -> int | None:
-    """Tokens of the longest sequence: without packing, batches are padded to their longest example."""
+def _sequence(run: Run, profile: FrameworkProfile) -> int | None:
+    """Tokens of a sequence: without packing those of the longest example, which pads the others, or of a usual one."""
     unpacked = run.task != "pretrain" and any(words in run.note for words in UNPACKED)
-    return min(run.seq_len, LONGEST_EXAMPLE) if unpacked and run.seq_len else run.seq_len
+    if not unpacked or not run.seq_len:
+        return run.seq_len
+    return min(run.seq_len, LONGEST_EXAMPLE if profile.pads_batches else STRUNG_EXAMPLE)
 
 
 def _workload(run: Run, profile: FrameworkProfile, precision: str | None = None) -> Workload:
@@ -155,7 +160,7 @@ def _workload(run: Run, profile: FrameworkProfile, precision: str | None = None)
         raise WorkloadError(f"unknown precision {precision!r}; known are {', '.join(PRECISIONS)}")
     if task not in TASKS:
         raise WorkloadError(f"unknown task {task!r}; known are {', '.join(TASKS)}")
-    seq_len = _sequence(run)
+    seq_len = _sequence(run, profile)
     if seq_len is None:
         raise WorkloadError("sequence length unknown")
     passes = max(run.pp or 1, FINE_TUNING_PASSES * (task != "pretrain"))

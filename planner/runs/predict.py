@@ -92,14 +92,17 @@ def _priced(job: Job, tasks: Sequence[_Task], cached: float) -> Iterable[Predict
         costs = final_price(job, table)
     except MeshwrightError as error:
         return [Prediction(task.run.run_id, reason=str(error)) for task in tasks]
+    printed = job.framework.printed_memory or ""
     seen = seen_stages(job, table, [task.run for task in tasks], costs)
-    return [_prediction(costs, row, task, seen, cached) for row, task in enumerate(tasks)]
+    return [_prediction(costs, row, task, printed, seen, cached) for row, task in enumerate(tasks)]
 
 
-def _prediction(costs: Costs, row: int, task: _Task, seen: NDArray[np.bool_], cached: float) -> Prediction:
+def _prediction(
+    costs: Costs, row: int, task: _Task, printed: str, seen: NDArray[np.bool_], cached: float
+) -> Prediction:
     run = task.run
     told = is_offload_told(run)
-    memory = float(peak_on_basis(costs, _basis(run), cached, seen)[row]) / GIB if told else None
+    memory = float(peak_on_basis(costs, _basis(run, printed), cached, seen)[row]) / GIB if told else None
     reason = task.reason or ("" if told else "memory: what is offloaded isn't told")
     terms = tuple(float(costs.terms[term][row]) for term in StepTerm)
     if not task.reason and not isfinite(sum(terms)):
@@ -109,9 +112,11 @@ def _prediction(costs: Costs, row: int, task: _Task, seen: NDArray[np.bool_], ca
     return Prediction(run.run_id, float(costs.step_time_s[row]), memory, reason, terms)
 
 
-def _basis(run: Run) -> str:
-    """How a row's memory was measured; unknown where its note says that the source doesn't tell."""
-    return "" if "measurement method not stated" in run.note else run.mem_basis
+def _basis(run: Run, printed: str) -> str:
+    """How a row's memory was measured: as its framework does where the row doesn't tell, unknown where nobody does."""
+    if "measurement method not stated" in run.note:
+        return ""
+    return printed if printed and run.mem_basis in ("", "unknown-basis") else run.mem_basis
 
 
 def peak_on_basis(

@@ -1,6 +1,7 @@
 """Which techniques a row's note names, directly or as a step of a table that adds them one by one."""
 
 from dataclasses import replace
+from math import log
 
 from meshwright.cost_models.framework import FrameworkProfile
 from meshwright.planner.runs.run import Run
@@ -20,6 +21,9 @@ CUMULATIVE = (
 INSTRUCTION_TOKENS = 512
 """Tokens that hardly any example of instructions exceeds; their mean is lower, but attention within them costs little
 either way."""
+LONG_SHARE = 2 / log(100)
+"""Length of the document that a token lies in over the limit of a sequence, on average: for lengths that fall off
+exponentially, of which the limit cuts one in a hundred. An assumption, for rows that don't tell their data."""
 WHOLE_LOSS_BYTES, COMPILED_LOSS_BYTES = 14.0, 10.0
 """Bytes per logit of a loss that isn't cut to chunks: 16-bit logits, their fp32 copy, its log-softmax and its gradient;
 compiled, without the log-softmax."""
@@ -54,6 +58,9 @@ def is_compiled(run: Run) -> bool:
 
 def document_tokens(run: Run) -> int | None:
     """Tokens of one document where examples are packed and attention stays within each; None if it doesn't."""
+    if run.task in ("", "pretrain") or run.seq_len is None:
+        return None
+    if "packing=true" in run.note:
+        return round(max(INSTRUCTION_TOKENS, LONG_SHARE * run.seq_len))
     packed = "packed" in run.note.lower().split() or "Packed" in techniques(run)
-    short = min(run.seq_len or INSTRUCTION_TOKENS, INSTRUCTION_TOKENS)
-    return short if packed and run.task not in ("", "pretrain") else None
+    return min(run.seq_len, INSTRUCTION_TOKENS) if packed else None

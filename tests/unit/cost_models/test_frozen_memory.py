@@ -29,7 +29,7 @@ def kept(architecture: Architecture, task: str, framework: str = "litgpt", **cha
 
 
 def test_kept_bytes_are_those_that_pytorch_saves_for_a_litgpt_layer():
-    """Counted with saved-tensor hooks on litgpt 0.5.13's own modules; on a GPU masks have one byte, not two, and no copy."""
+    """Counted with saved-tensor hooks on litgpt 0.5.13's own modules; a GPU has one byte a mask and no copy."""
     assert kept(LLAMA_2_7B, "lora") == pytest.approx(44.26 - 1, rel=0.02)
     assert kept(MISTRAL_7B, "lora") == pytest.approx(43.74 - 1, rel=0.02)
     assert kept(LLAMA_2_7B, "sft") == pytest.approx(55.56 - 2, rel=0.02)
@@ -76,3 +76,12 @@ def test_layer_norm_keeps_its_16_bit_input_in_every_framework():
     """RMSNorm written in operators keeps an fp32 one."""
     gpt = replace(LLAMA_2_7B, final_norm_params=2 * LLAMA_2_7B.hidden)
     assert kept(gpt, "sft", "deepspeed") < kept(LLAMA_2_7B, "sft", "deepspeed")
+
+
+def test_adapters_of_routed_experts_divide_by_expert_parallelism():
+    """Each expert has its own; four ranks hold a quarter each, and the router and attention's ones whole."""
+    job = samples.job(samples.moe(experts=64), task="lora")
+    job = replace(job, framework=replace(job.framework, adapts_experts=True))
+    alone, apart = (price(job, samples.plan(dp=8, ep=ep)).memory.optimizer[0, 0] for ep in (1, 4))
+    others = price(samples.job(samples.moe(experts=64), task="lora"), samples.plan(dp=8)).memory.optimizer[0, 0]
+    assert apart - others == pytest.approx((alone - others) / 4)

@@ -7,9 +7,10 @@ import pytest
 from meshwright.cost_models.calibration import Calibration
 from meshwright.cost_models.candidates import Sharding
 from meshwright.planner.frameworks import read_framework
-from meshwright.planner.runs import Run
-from meshwright.planner.runs.job import run_job
+from meshwright.planner.runs import Run, predict_runs
+from meshwright.planner.runs.job import LONGEST_EXAMPLE, STRUNG_EXAMPLE, run_job
 from meshwright.planner.runs.plan import run_sharding
+from meshwright.planner.runs.techniques import INSTRUCTION_TOKENS
 
 QWEN = Run(
     run_id="qwen", source="lab", model="qwen-7b", family="dense", n_layers=32, hidden=4096, n_heads=32,
@@ -54,3 +55,41 @@ def test_fine_tuning_that_tells_no_batch_accumulates_gradients():
     job, reason = run_job(replace(QWEN, global_batch=None), Calibration.spec_sheet())
     assert job.workload.global_batch == 2
     assert "batch" in reason
+
+
+def test_examples_that_are_not_packed_are_padded_or_strung_together():
+    """Hugging Face's collator pads to the longest example; Megatron-SWIFT is free of padding."""
+    run = replace(QWEN, seq_len=2048, micro_batch=4, global_batch=8, note="no packing: variable lengths")
+    padded, strung, packed = (
+        run_job(replace(run, framework=name, note=note), Calibration.spec_sheet())[0].workload.seq_len
+        for name, note in (
+            ("ms-swift (HF)", run.note),
+            ("Megatron-SWIFT", run.note),
+            ("Megatron-SWIFT", "packing=true"),
+        )
+    )
+    assert (padded, strung, packed) == (LONGEST_EXAMPLE, STRUNG_EXAMPLE, 2048)
+
+
+def test_packed_rows_keep_attention_within_documents_that_grow_with_the_limit():
+    """Not all of the sequence, and no less than an example of instructions."""
+    run = replace(QWEN, framework="Megatron-SWIFT", note="packing=true (full sequences)")
+    short, long = (
+        run_job(replace(run, seq_len=limit), Calibration.spec_sheet())[0].workload.document_len
+        for limit in (1024, 16384)
+    )
+    assert short == INSTRUCTION_TOKENS
+    assert long is not None
+    assert INSTRUCTION_TOKENS < long < 16384
+
+
+def test_memory_that_a_framework_prints_is_read_as_it_measures():
+    """ms-swift prints what the allocator reserves: less than nvidia-smi shows, unless the row says otherwise."""
+    run = replace(QWEN, framework="ms-swift (HF)", peak_mem_gib=20.0, mem_basis="unknown-basis")
+    printed, seen = (
+        predict_runs([replace(run, mem_basis=basis)], Calibration.spec_sheet())[0].peak_memory_gib
+        for basis in ("unknown-basis", "nvidia-smi")
+    )
+    assert printed is not None
+    assert seen is not None
+    assert printed < seen

@@ -145,7 +145,7 @@ def test_contradictory_or_incomplete_plans_say_why(change, message):
         ("NeMo AutoModel (PyTorch)", "nemo-automodel"),
         ("Megatron-LM 2021", "megatron-lm-2021"),
         ("Megatron-LM (TE)", "megatron-core"),
-        ("ms-swift (HF+DeepSpeed)", "hf-trainer"),
+        ("ms-swift (HF+DeepSpeed)", "ms-swift"),
         ("DeepSpeed 0.11.1", "deepspeed"),
         ("nanotron v0.5", "nanotron-2024"),
         ("nanotron", "nanotron"),
