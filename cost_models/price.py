@@ -140,7 +140,7 @@ def accumulation_s(job: Job, calls: KernelCalls, stages: StageCosts) -> FloatCol
     layouts = stages.model.problems
     copies = layouts.layouts.copies[layouts.layout]  # a micro-batch meets one
     owned = ((stages.dense_parameters + stages.expert_parameters) / copies).max(axis=1)
-    return calls.elementwise(owned * job.framework.accumulate_bytes_at(job.workload.precision))
+    return calls.elementwise(owned * job.framework.accumulate_bytes_at(job.workload.precision), excess=1.0)
 
 
 def stage_work(job: Job, stages: StageCosts, problem: IntColumn) -> StageWork:

@@ -239,3 +239,10 @@ def test_hooks_of_zero_3_keep_small_layers_waiting_for_the_host():
     fully, zero1 = (samples.plan(sharding=int(way)) for way in (Sharding.ZERO3, Sharding.ZERO1))
     assert price(hooked, fully).step_time_s[0] > price(job, fully).step_time_s[0] + 8 * 8 * 1e-2
     assert price(hooked, zero1).step_time_s[0] == price(job, zero1).step_time_s[0]
+
+
+def test_adding_up_gradients_moves_its_own_bytes():
+    """The addition is one kernel, whatever else isn't fused."""
+    job, plan = with_profile(samples.job(), gradient_accumulate_bytes=10), samples.plan(dp=8)
+    fused, eager = (price(with_profile(job, elementwise_traffic=times), plan) for times in (1.0, 3.0))
+    assert term(fused, StepTerm.GRADIENT_ACCUMULATION) == term(eager, StepTerm.GRADIENT_ACCUMULATION) > 0
