@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-from meshwright.cost_models.cluster import Cluster
+from meshwright.cost_models.cluster import Cluster, MemoryTier
 from meshwright.cost_models.framework import FrameworkProfile
+from meshwright.cost_models.host_optimizer import ADAM_EFFICIENCY
 from meshwright.errors import ClusterError
 from meshwright.planner.clusters import typical_cluster
 from meshwright.planner.clusters.catalog import accelerator_entry, nearest_accelerator
@@ -30,11 +31,18 @@ def run_cluster(run: Run, profile: FrameworkProfile, precision: str) -> Cluster:
     sizes = accelerator_entry(name).typical_nodes
     per_node = run.gpus_per_node or (USUAL_NODE if USUAL_NODE in sizes else max(sizes))
     cluster = typical_cluster(name, _equal_nodes(per_node, num_devices, max(sizes)), num_devices, node)
-    return _computing(cluster, precision)
+    return _computing(_with_host(cluster), precision)
 
 
 USUAL_NODE = 8
 """Devices of a node where a row doesn't say and the accelerator has such nodes."""
+
+
+def _with_host(cluster: Cluster) -> Cluster:
+    """The cluster, with the usual host memory and processors where it has none to offload to."""
+    is_known = cluster.cpu_adam_bytes_per_s or cluster.host_memory_bandwidth_bytes_per_s
+    adam = cluster.cpu_adam_bytes_per_s if is_known else USUAL_ADAM_BYTES_PER_S
+    return replace(cluster, tiers=cluster.tiers or (USUAL_HOST,), cpu_adam_bytes_per_s=adam)
 
 
 def _equal_nodes(per_node: int, num_devices: int, largest: int) -> int:
@@ -46,6 +54,10 @@ def _equal_nodes(per_node: int, num_devices: int, largest: int) -> int:
     return next(size for size in range(most, 0, -1) if num_devices % size == 0)
 
 
+USUAL_HOST = MemoryTier("host", capacity_bytes=128e9, read_bytes_per_s=31.5e9, write_bytes_per_s=31.5e9)
+"""Host memory of nodes whose maker doesn't say: PCI Express 4.0 x16 a device. The capacity is an assumption."""
+USUAL_ADAM_BYTES_PER_S = ADAM_EFFICIENCY * 409.6e9
+"""What a node's processors update states at: two of eight channels of DDR4-3200 each."""
 SIXTEEN_BITS = ("bf16", "fp16")
 NEXT_PRECISION: Mapping[str, tuple[str, ...]] = {
     "nvfp4": ("mxfp8", "fp8", "bf16", "fp16"),

@@ -155,6 +155,15 @@ def test_nodes_are_equally_full_whatever_their_number(n_gpus: int, per_node: int
     assert (bool(step_s), reason) == (True, "")
 
 
+def test_nodes_of_unknown_host_memory_offload_as_usual_ones_do() -> None:
+    """A plan with its optimizer states in host memory has a step time, slower than without."""
+    plain = replace(LLAMA, accelerator="v100-32gb", precision="fp16")
+    offloaded, _, reason = predicted(replace(plain, offload="optimizer_cpu"))
+    assert reason == ""
+    assert offloaded is not None
+    assert offloaded > (predicted(plain)[0] or 0.0)
+
+
 def test_an_accelerator_that_nobody_knows_has_memory_but_no_step_time() -> None:
     step_s, memory, reason = predicted(replace(LLAMA, accelerator="metax-c500"))
     assert (step_s, "metax-c500" in reason) == (None, True)
