@@ -192,6 +192,8 @@ class FrameworkProfile:
             collect gradients.
         fragmentation: Reserved-over-allocated excess of the caching allocator.
         offloads: What it can keep off the device, and how.
+        published_imbalance: Tokens of the busiest expert rank over the mean in its published fine-tuning runs, whose
+            routers are those of trained models on narrow data.
         published_routing: Which experts the tokens of its published runs go to, as in `Workload.routing`.
         published_on: Catalog cluster of its published runs by accelerator, where that isn't the usual one.
         published_chunk_layers: Layers of a virtual stage in its published runs, where these don't say; 0 for no
@@ -303,6 +305,7 @@ class FrameworkProfile:
     offloads: tuple[OffloadOffer, ...]
     published_chunk_layers: int
     stands_for: tuple[str, ...]
+    published_imbalance: float
     published_routing: str
     forced_schedules: tuple[str, ...] = ()
     single_device_sharding: Mapping[str, str] = field(default_factory=dict, compare=False)

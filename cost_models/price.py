@@ -18,7 +18,7 @@ from meshwright.cost_models.offload_time import offload_time_s
 from meshwright.cost_models.optimizer import optimizer_time_s
 from meshwright.cost_models.pipeline import bubble_s, num_micro_batches, pipeline_comm_s, stage_passes
 from meshwright.cost_models.stage_costs import StageCosts, StageModel, stage_costs, stage_model
-from meshwright.cost_models.state_bytes import shard_extents
+from meshwright.cost_models.state_bytes import adapter_extents, shard_extents
 from meshwright.cost_models.terms import NUM_LAYER_TERMS, LayerTerm
 
 
@@ -162,7 +162,8 @@ def stage_work(job: Job, stages: StageCosts, problem: IntColumn) -> StageWork:
 def most_owned(job: Job, candidates: Candidates, stages: StageCosts, problem: IntColumn) -> FloatColumn:
     """(num_candidates,) parameters whose optimizer states the fullest device holds."""
     if job.workload.trains_adapters:
-        return np.asarray(stages.adapter_parameters.max(axis=1)[problem])
+        own = adapter_extents(job, shard_extents(candidates)).optimizer[:, 0]
+        return np.asarray(stages.adapter_parameters.max(axis=1)[problem] / own)
     extents = shard_extents(candidates)
     dense = stages.dense_parameters.max(axis=1)[problem] / extents.optimizer[:, 0]
     return np.asarray(dense + stages.expert_parameters.max(axis=1)[problem] / extents.expert_optimizer[:, 0])

@@ -12,6 +12,7 @@ import numpy as np
 
 from meshwright.cost_models.architecture import Attention, DenseMlp, Layer
 from meshwright.cost_models.block_memory import STATISTIC_BYTES, gathered_bytes, scores_memory, stream_bytes
+from meshwright.cost_models.frozen_memory import norm_element_bytes
 from meshwright.cost_models.job import Job
 from meshwright.cost_models.layer_memory import layer_memory
 from meshwright.cost_models.shapes import Shapes
@@ -125,7 +126,8 @@ class _LayerPass:
         tp, width, tokens = float(shapes.tp[0]), job.workload.activation_bytes, float(shapes.tokens[0])
         self.stream, self.gathered = float(stream_bytes(job, shapes)[0]), float(gathered_bytes(job, shapes)[0])
         self.normed = _normed_bytes(job, shapes)
-        self.upcast = self.stream * max(job.framework.norm_saved_bytes - 4.0, 0.0) / 2.0
+        width = job.workload.activation_bytes
+        self.upcast = self.stream * max(norm_element_bytes(job) - width, 0.0) / width
         self.statistic = float(shapes.stream_tokens[0]) * STATISTIC_BYTES
         heads = self.attention.num_heads / tp
         key = tokens * max(self.attention.num_kv_heads / tp, 1.0) * self.attention.head_dim * width

@@ -63,6 +63,14 @@ def gradient_extents(job: Job, candidates: Candidates, extents: ShardExtents) ->
     )
 
 
+def adapter_extents(job: Job, extents: ShardExtents) -> ShardExtents:
+    """The extents of adapters: where experts have some, nearly all are theirs, and divide as experts do."""
+    if not (job.framework.adapts_experts and job.architecture.is_moe):
+        return extents
+    expert = extents.expert_parameter, extents.expert_gradient, extents.expert_optimizer
+    return ShardExtents(*expert, *expert)
+
+
 def state_bytes(job: Job, candidates: Candidates) -> tuple[FloatColumn, FloatColumn, FloatColumn, FloatColumn]:
     """Bytes per parameter (parameter, gradient, optimizer, temporary) of each candidate; (num_candidates, 1)."""
     fully = (candidates.sharding >= Sharding.ZERO3)[:, None]
@@ -112,9 +120,10 @@ def steady_bytes(job: Job, candidates: Candidates, stages: StageCosts, problem: 
         tables = np.minimum(stages.table_parameters[problem], dense) / extents.parameter
         kept = (parameters / per_parameter - tables) * job.workload.frozen_bytes
         parameters = kept + tables * job.workload.activation_bytes
-        parameters += per_parameter * adapter
-        gradients = per_gradient * adapter
-        optimizer, temporary = per_optimizer * adapter, per_temporary * adapter
+        over = adapter_extents(job, extents)
+        parameters += per_parameter * adapter / over.parameter
+        gradients = per_gradient * adapter / over.gradient
+        optimizer, temporary = per_optimizer * adapter / over.optimizer, per_temporary * adapter / over.optimizer
         if job.framework.flat_units:
             layers = np.maximum(dense - stages.table_parameters[problem], 0.0) / extents.gradient
             flat = job.workload.activation_bytes * layers
@@ -151,8 +160,8 @@ def gradient_bytes_of_owned(job: Job, candidates: Candidates, stages: StageCosts
 
 def owned_parameters(job: Job, candidates: Candidates, stages: StageCosts, problem: IntColumn) -> StageBytes:
     """(num_candidates, num_groups) parameters whose optimizer states a device holds."""
-    if job.workload.trains_adapters:
-        return stages.adapter_parameters[problem]
     extents = shard_extents(candidates)
+    if job.workload.trains_adapters:
+        return np.asarray(stages.adapter_parameters[problem] / adapter_extents(job, extents).optimizer)
     dense, expert = stages.dense_parameters[problem], stages.expert_parameters[problem]
     return np.asarray(dense / extents.optimizer + expert / extents.expert_optimizer)

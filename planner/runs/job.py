@@ -168,6 +168,7 @@ def _workload(run: Run, profile: FrameworkProfile, precision: str | None = None)
     tables = "trained embedding" in run.note
     return Workload(
         global_batch=global_batch, seq_len=seq_len, precision=precision, task=task, lora_tables=tables,
+        moe_imbalance=profile.published_imbalance if task != "pretrain" and (run.ep or 1) > 1 else 1.0,
         lora_rank=_adapter_rank(run) or profile.adapter_rank,
         document_len=document_tokens(run) if profile.masks_documents else None,
         routing=profile.published_routing,

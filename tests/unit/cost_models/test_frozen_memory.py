@@ -85,3 +85,13 @@ def test_adapters_of_routed_experts_divide_by_expert_parallelism():
     alone, apart = (price(job, samples.plan(dp=8, ep=ep)).memory.optimizer[0, 0] for ep in (1, 4))
     others = price(samples.job(samples.moe(experts=64), task="lora"), samples.plan(dp=8)).memory.optimizer[0, 0]
     assert apart - others == pytest.approx((alone - others) / 4)
+
+
+def test_sharding_divides_what_adapters_train():
+    """Moments of adapters under ZeRO-1 on eight devices: an eighth on each."""
+    job = samples.job(task="lora")
+    alone, apart = (
+        price(job, samples.plan(dp=8, sharding=int(way), shard_group=group)).memory.optimizer[0, 0]
+        for way, group in ((Sharding.NONE, 1), (Sharding.ZERO1, 8))
+    )
+    assert apart == pytest.approx(alone / 8)

@@ -93,3 +93,17 @@ def test_memory_that_a_framework_prints_is_read_as_it_measures():
     assert printed is not None
     assert seen is not None
     assert printed < seen
+
+
+def test_routers_of_published_fine_tuning_are_uneven_over_expert_ranks():
+    """Megatron-SWIFT's runs train on real data; pre-training benchmarks, and one rank, stay even."""
+    moe = replace(
+        QWEN, framework="Megatron-SWIFT", n_gpus=8, dp=8, ep=8, n_experts=64, moe_topk=8, moe_ffn_hidden=768,
+        global_batch=64,
+    )  # fmt: skip
+    uneven, even, alone = (
+        run_job(run, Calibration.spec_sheet())[0].workload.moe_imbalance
+        for run in (moe, replace(moe, task="pretrain"), replace(moe, ep=1))
+    )
+    assert uneven > 1.0
+    assert even == alone == 1.0
