@@ -104,6 +104,8 @@ class FrameworkProfile:
             is automatic mixed precision, not the engine's; None if it is the same.
         reduce_buffer_bytes: Buffers that ZeRO-1 and ZeRO-2 collect gradients in, on however many devices.
         fsdp_reduce_buffer_bytes: The same under ZeRO-3.
+        live_parameters: Parameters that ZeRO-3 leaves gathered because they are soon needed again; 0 for those of the
+            units at work.
         step_parameters: Parameters whose temporaries of the optimizer step exist at once under ZeRO-3; None for all.
         unties_embeddings: Whether an output layer that shares the embedding table gets a table of its own.
         loads_whole: Whether ZeRO-3 gathers the whole model on every device to load its weights.
@@ -239,6 +241,7 @@ class FrameworkProfile:
     autocast_logits_bytes: float | None
     reduce_buffer_bytes: float
     fsdp_reduce_buffer_bytes: float
+    live_parameters: float
     step_parameters: float | None
     unties_embeddings: bool
     loads_whole: bool

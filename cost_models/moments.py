@@ -144,6 +144,9 @@ class _Moments:
         held = float(model.job.workload.frozen_bytes) if model.job.workload.trains_adapters else width
         self.gathered_layer = held * (gathering == Gathering.ALL)
         self.dequantised = width * (held < width)
+        at_work = 2.0 * parts.layer + parts.root
+        lasting = np.maximum(np.minimum(framework.live_parameters, parts.total) - at_work, 0.0)
+        self.lasting = held * lasting * (gathering == Gathering.ALL)
         self.gradient = width * (by_unit and trained)
         self.reduced = framework.gradient_reduce_bytes * (by_unit and trained)
         self.layers = model.layer_counts.sum(axis=2)
@@ -183,7 +186,8 @@ class _Moments:
         """Everything that is alive beside states and kept activations."""
         ends = [self._forward(), self._loss(), self._output_made(), self._output_reduced()]
         layers = [self._layer(passed) for passed in self.passed]
-        return np.stack([*ends, *layers, self._embedding_made(), self._embedding_reduced()], axis=2)
+        alive = np.stack([*ends, *layers, self._embedding_made(), self._embedding_reduced()], axis=2)
+        return np.asarray(alive + self.lasting[:, :, None])
 
     def _forward(self) -> StageTable:
         """The last layer's output, beside its own parameters as they were gathered and as they are used."""

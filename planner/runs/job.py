@@ -29,7 +29,8 @@ def run_job(run: Run, calibration: Calibration) -> tuple[Job, str]:
         MeshwrightError: Not even its memory can be told.
     """
     profile = _by_recipe(_compiled(run_framework(run), run), run)
-    profile = with_techniques(_by_precision(_by_adapter(profile, run), run), techniques(run))
+    profile = _by_optimizer(_by_precision(_by_adapter(profile, run), run), run)
+    profile = with_techniques(profile, techniques(run))
     architecture = _as_trained(run_architecture(run), profile)
     workload, cluster, reason = _workload(run, profile), None, ""
     try:
@@ -95,6 +96,23 @@ def _by_recipe(profile: FrameworkProfile, run: Run) -> FrameworkProfile:
     if profile.recipe_states is None or run.recompute or run.sharding not in ("", "none") or (run.n_gpus or 1) > 1:
         return profile
     return replace(profile, states=profile.recipe_states, adapter_states=profile.adapter_states or profile.states)
+
+
+MUON_STATES = 8
+"""Master weight and one momentum in fp32 (Muon, arXiv:2502.16982, section 2.1), where Adam has two moments."""
+
+
+def _by_optimizer(profile: FrameworkProfile, run: Run) -> FrameworkProfile:
+    """The profile with the states of Muon, where a row's note names it.
+
+    Tables and norms keep Adam's; they are counted like the rest.
+    """
+    if "Muon" not in run.note.split():
+        return profile
+    states, fsdp = (
+        replace(one, optimizer=min(one.optimizer, MUON_STATES)) for one in (profile.states, profile.fsdp_states)
+    )
+    return replace(profile, states=states, fsdp_states=fsdp)
 
 
 def _by_precision(profile: FrameworkProfile, run: Run) -> FrameworkProfile:

@@ -58,3 +58,13 @@ def test_steps_by_groups_need_the_temporaries_of_one_group():
     whole, grouped = (memory(job, plan, fsdp_states=states, step_parameters=most) for most in (None, 1e8))
     assert grouped.working[0, 0] == pytest.approx(60e8)
     assert whole.working[0, 0] > grouped.working[0, 0]
+
+
+def test_parameters_that_stay_gathered_count_beside_the_units_at_work():
+    """No more than a stage has, and none where nothing is gathered."""
+    job = samples.job(seq_len=128)
+    fully = samples.plan(dp=8, sharding=int(Sharding.ZERO3), shard_group=8)
+    gone, some, most = (memory(job, fully, live_parameters=live).working[0, 0] for live in (0, 2e8, 1e15))
+    assert gone < some < most
+    whole = samples.plan(dp=8)
+    assert memory(job, whole, live_parameters=1e15).working[0, 0] == memory(job, whole).working[0, 0]

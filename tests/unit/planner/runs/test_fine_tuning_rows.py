@@ -107,3 +107,12 @@ def test_routers_of_published_fine_tuning_are_uneven_over_expert_ranks():
     )
     assert uneven > 1.0
     assert even == alone == 1.0
+
+
+def test_muon_has_one_moment_less():
+    """A third of Adam's master weight and two moments."""
+    own, muon = (
+        run_job(replace(QWEN, framework="Megatron-LM", task="sft", note=note), Calibration.spec_sheet())[0]
+        for note in ("", "assumed: x | Muon optimizer; y")
+    )
+    assert (own.framework.states.optimizer, muon.framework.states.optimizer) == (12, 8)
