@@ -8,9 +8,10 @@ import numpy as np
 from meshwright.cost_models.candidates import FloatColumn
 from meshwright.cost_models.cluster import LinkLevel
 
-MEASURED_FRACTIONS = {"omni-path": 0.41}
-"""Shares that collectives reach on networks that calibrations don't have. Omni-Path: 40.5 and 42.3 Gb/s a link of 100
-Gb/s (NCCL 2.10, all-reduce of 4 GB over 4 nodes of A100 and of V100; BigScience, experiments/bandwidth)."""
+MEASURED_FRACTIONS = {"omni-path": 0.21}
+"""Shares of a node's links that collectives reach on networks that calibrations don't have. Omni-Path: NCCL 2.10 rang
+over two of the four links of V100 nodes, 84.7 of 400 Gb/s (all-reduce of 4 GB over 4 nodes; BigScience,
+experiments/bandwidth). Over A100 nodes one group rang over one link, 40.5 Gb/s; several groups were not measured."""
 
 
 @dataclass(frozen=True, slots=True)

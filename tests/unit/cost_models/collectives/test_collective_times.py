@@ -91,9 +91,9 @@ def test_fractions_apply_by_level_name():
 
 
 def test_a_network_measured_elsewhere_has_its_fraction_until_a_calibration_says_more():
-    """Omni-Path: NCCL reaches 41 of 100 Gb/s a link; a calibration's own figure wins."""
+    """Omni-Path: NCCL reaches 84.7 of a node's 400 Gb/s; a calibration's own figure wins."""
     rates = replace(IDEAL, bandwidth_fraction=0.8)
-    assert rates.fraction_of("omni-path") == 0.41
+    assert rates.fraction_of("omni-path") == 0.21
     assert rates.fraction_of("infiniband") == 0.8
     assert replace(rates, bandwidth_fractions={"omni-path": 0.9}).fraction_of("omni-path") == 0.9
 
