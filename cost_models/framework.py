@@ -98,6 +98,9 @@ class FrameworkProfile:
             None if it has none. Its published runs are read with it where they leave everything to the recipe.
         pads_batches: Whether examples that aren't packed are padded to the longest of their micro-batch, or strung
             together without padding.
+        prints_first_device: Whether the memory that it prints is its first device's, not the fullest one's.
+        held_tensors: Tensors of the whole hidden width, for every layer of a micro-batch, that the allocator can't use
+            again while the host runs ahead of the device, because tensor-parallel collectives read them.
         printed_memory: How the memory that it prints is measured, `allocated` or `reserved`; None if it isn't known.
         single_device_sharding: What its scripts shard with even on a device by itself, by task; nothing if left out.
         autocast_logits_bytes: Bytes per logit alive at the loss in fine-tuning runs without sharding, whose precision
@@ -238,6 +241,8 @@ class FrameworkProfile:
     recipe_states: StateBytes | None
     pads_batches: bool
     printed_memory: str | None
+    prints_first_device: bool
+    held_tensors: float
     autocast_logits_bytes: float | None
     reduce_buffer_bytes: float
     fsdp_reduce_buffer_bytes: float

@@ -9,6 +9,7 @@ from meshwright.cost_models.candidates import (
     SCHEDULE_NAMES,
     SPLIT_BACKWARD,
     VOCABULARY_PARALLEL,
+    BoolColumn,
     Candidates,
     FloatColumn,
     IntColumn,
@@ -123,6 +124,14 @@ def in_flight(candidates: Candidates, micro_batches: IntColumn, first_index: Flo
     return flying
 
 
+def messages_stall(job: Job, candidates: Candidates) -> BoolColumn:
+    """(num_candidates,) whether the framework's messages between stages wait for more than their links."""
+    stall = job.framework.send_stall
+    if stall is None:
+        return np.zeros(len(candidates), dtype=np.bool_)
+    return (candidates.pp > 1) & ((job.cluster.num_devices >= stall.devices) | (candidates.tp >= stall.tp))
+
+
 def message_s(calls: KernelCalls, candidates: Candidates, boundary_bytes: FloatColumn) -> FloatColumn:
     """(num_candidates,) one message between neighbouring stages, with what holds it up in the framework.
 
@@ -135,7 +144,7 @@ def message_s(calls: KernelCalls, candidates: Candidates, boundary_bytes: FloatC
     sent_s = sent_s + calls.all_gather(boundary_bytes, shares, np.ones_like(shares))
     if stall is None:
         return sent_s
-    held_up = (calls.job.cluster.num_devices >= stall.devices) | (c.tp >= stall.tp)
+    held_up = messages_stall(calls.job, candidates)
     ends = np.where(c.pp > 2, 2, 1)  # a stage in the middle also waits for its other neighbour's
     return np.asarray(sent_s + stall.seconds * ends * held_up)
 

@@ -19,6 +19,7 @@ def seen_stages(job: Job, table: Candidates, runs: Sequence[Run], costs: Costs) 
     """(num_runs, num_groups) groups of stages whose memory a source can have seen.
 
     `nvidia-smi` shows one node: the first, from where a job is watched, unless the row says that it was the fullest.
+    Some frameworks print one device: their first.
 
     Args:
         job: The job of all runs.
@@ -28,8 +29,9 @@ def seen_stages(job: Job, table: Candidates, runs: Sequence[Run], costs: Costs) 
     """
     seen = np.ones(costs.memory.allocated.shape, dtype=np.bool_)
     for row, run in enumerate(runs):
-        if run.mem_basis == "nvidia-smi" and MOST_LOADED not in run.note:
+        of_first_node = run.mem_basis == "nvidia-smi" and MOST_LOADED not in run.note
+        if of_first_node or (job.framework.prints_first_device and run.mem_basis != "nvidia-smi"):
             in_stage = int((table.tp * table.cp * table.dp)[row])
-            on_node = row_layout(job, table, row).group_of_stage[: max(job.cluster.devices_per_node // in_stage, 1)]
-            seen[row] = np.isin(np.arange(len(seen[row])), on_node)
+            stages = max(job.cluster.devices_per_node // in_stage, 1) if of_first_node else 1
+            seen[row] = np.isin(np.arange(len(seen[row])), row_layout(job, table, row).group_of_stage[:stages])
     return seen

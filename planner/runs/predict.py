@@ -14,6 +14,7 @@ from meshwright.cost_models.price import Costs, StepTerm
 from meshwright.cost_models.simulated_price import final_price
 from meshwright.errors import MeshwrightError
 from meshwright.planner.runs.completion import completed_run
+from meshwright.planner.runs.held_memory import held_bytes
 from meshwright.planner.runs.job import run_job
 from meshwright.planner.runs.one_node import seen_stages
 from meshwright.planner.runs.plan import RunPlan, is_offload_told, plan_table, run_plan
@@ -92,24 +93,23 @@ def _priced(job: Job, tasks: Sequence[_Task], cached: float) -> Iterable[Predict
         costs = final_price(job, table)
     except MeshwrightError as error:
         return [Prediction(task.run.run_id, reason=str(error)) for task in tasks]
-    printed = job.framework.printed_memory or ""
-    seen = seen_stages(job, table, [task.run for task in tasks], costs)
-    return [_prediction(costs, row, task, printed, seen, cached) for row, task in enumerate(tasks)]
+    runs = [task.run for task in tasks]
+    seen = seen_stages(job, table, runs, costs)
+    bases = [_basis(run, job.framework.printed_memory or "") for run in runs]
+    peaks = {basis: peak_on_basis(costs, basis, cached, seen) + held_bytes(job, table) for basis in set(bases)}
+    return [_prediction(costs, row, task, float(peaks[bases[row]][row])) for row, task in enumerate(tasks)]
 
 
-def _prediction(
-    costs: Costs, row: int, task: _Task, printed: str, seen: NDArray[np.bool_], cached: float
-) -> Prediction:
-    run = task.run
-    told = is_offload_told(run)
-    memory = float(peak_on_basis(costs, _basis(run, printed), cached, seen)[row]) / GIB if told else None
+def _prediction(costs: Costs, row: int, task: _Task, peak_bytes: float) -> Prediction:
+    told = is_offload_told(task.run)
+    memory = peak_bytes / GIB if told else None
     reason = task.reason or ("" if told else "memory: what is offloaded isn't told")
     terms = tuple(float(costs.terms[term][row]) for term in StepTerm)
     if not task.reason and not isfinite(sum(terms)):
         reason = "the machine's host memory is unknown"
     if task.reason or not isfinite(sum(terms)):
-        return Prediction(run.run_id, peak_memory_gib=memory, reason=reason)
-    return Prediction(run.run_id, float(costs.step_time_s[row]), memory, reason, terms)
+        return Prediction(task.run.run_id, peak_memory_gib=memory, reason=reason)
+    return Prediction(task.run.run_id, float(costs.step_time_s[row]), memory, reason, terms)
 
 
 def _basis(run: Run, printed: str) -> str:
@@ -132,5 +132,5 @@ def peak_on_basis(
     if basis in ("", "nvidia-smi", "unknown-basis"):
         return np.asarray(np.where(seen, reserved + memory.context, 0.0).max(axis=1))
     if basis == "reserved":
-        return np.asarray(reserved.max(axis=1))
-    return costs.allocated_bytes
+        return np.asarray(np.where(seen, reserved, 0.0).max(axis=1))
+    return np.asarray(np.where(seen, memory.allocated, 0.0).max(axis=1))
