@@ -129,6 +129,8 @@ class FrameworkProfile:
             broadcasts those that it has updated; 0 where it gathers equal shares.
         gradient_accumulate_bytes: HBM traffic per parameter and micro-batch to accumulate gradients (0 if fused into
             the weight-gradient GEMM).
+        gradient_buffer_bytes: HBM traffic per parameter of a device and step beside the optimizer's: zeroing gradients,
+            checking them, averaging them.
         adapts_all_linears: Whether low-rank adapters sit beside all linear layers, or only beside the one of queries,
             keys and values.
         adapts_experts: Whether routed experts have adapters, each its own beside its joint gate and up projection and
@@ -260,6 +262,7 @@ class FrameworkProfile:
     reduces_whole_gradients: bool
     broadcast_tensors_per_layer: float
     gradient_accumulate_bytes: float
+    gradient_buffer_bytes: float
     adapts_all_linears: bool
     adapts_experts: bool
     adapts_all_linears_of: tuple[str, ...]

@@ -128,6 +128,11 @@ class KernelCalls:
         time_s = kernels.streaming_time_s(self.job.cluster.accelerator, self.kernel_rates, num_bytes)
         return np.where(num_bytes > 0, time_s, 0.0)
 
+    def stream(self, num_bytes: FloatColumn) -> FloatColumn:
+        """Time of memory-bound kernels that move exactly `num_bytes`; none run where there are none."""
+        time_s = kernels.streaming_time_s(self.job.cluster.accelerator, self.kernel_rates, num_bytes)
+        return np.where(num_bytes > 0, time_s, 0.0)
+
     def quantise(self, num_elements: FloatColumn) -> FloatColumn:
         """Time to quantise the inputs of matrix multiplications; zero at 16 bits."""
         if not self.is_low_precision:

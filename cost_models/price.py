@@ -112,7 +112,8 @@ def price(job: Job, candidates: Candidates) -> Costs:
     )
     terms[StepTerm.BUBBLE] = bubble_s(candidates, micro_batches, stage_passes(stages), problem)
     terms[StepTerm.DATA_COMM] = data.exposed_s + calls.training.overlap_slowdown * data.hidden_s
-    terms[StepTerm.OPTIMIZER] = optimizer_time_s(job, calls, candidates, most_owned(job, candidates, stages, problem))
+    update = optimizer_time_s(job, calls, candidates, most_owned(job, candidates, stages, problem))
+    terms[StepTerm.OPTIMIZER] = update + gradient_buffer_s(job, calls, stages)[problem]
     terms[StepTerm.OVERHEAD] = calls.training.step_overhead_s
     terms[StepTerm.OFFLOAD] = offload_time_s(job, candidates, stages, problem, micro_batches)
     full = tier_share(job.cluster, candidates, memory.off_device)
@@ -141,6 +142,13 @@ def accumulation_s(job: Job, calls: KernelCalls, stages: StageCosts) -> FloatCol
     copies = layouts.layouts.copies[layouts.layout]  # a micro-batch meets one
     owned = ((stages.dense_parameters + stages.expert_parameters) / copies).max(axis=1)
     return calls.elementwise(owned * job.framework.accumulate_bytes_at(job.workload.precision), excess=1.0)
+
+
+def gradient_buffer_s(job: Job, calls: KernelCalls, stages: StageCosts) -> FloatColumn:
+    """(num_problems,) time of what every step does with a device's whole gradient buffer: zeroing, checking, scaling."""
+    held = stages.dense_parameters + stages.expert_parameters
+    trained = stages.adapter_parameters if job.workload.trains_adapters else held
+    return calls.stream(trained.max(axis=1) * job.framework.gradient_buffer_bytes)
 
 
 def stage_work(job: Job, stages: StageCosts, problem: IntColumn) -> StageWork:

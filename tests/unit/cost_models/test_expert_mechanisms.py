@@ -123,3 +123,16 @@ def test_fused_experts_cast_and_wait_less_at_mxfp8_alone() -> None:
         assert fused <= apart
         assert seconds(under(job, fuses_mxfp8_experts=True), plan, term) == seconds(job, plan, term)
     assert fused == pytest.approx(OVERLAP_SLOWDOWN * apart)
+
+
+def test_gradient_buffers_are_handled_whole_once_a_step() -> None:
+    """Zeroing and checking take all gradients of a device, however their states are sharded, and any micro-batches."""
+    plan, sharded = (samples.plan(dp=8, sharding=level, shard_group=8) for level in (Sharding.NONE, Sharding.ZERO1))
+    extra = [
+        seconds(under(job, gradient_buffer_bytes=16), one, StepTerm.OPTIMIZER) - seconds(job, one, StepTerm.OPTIMIZER)
+        for job, one in (
+            (samples.job(), plan), (samples.job(), sharded), (samples.job(global_batch=512), sharded),
+        )
+    ]  # fmt: skip
+    assert extra[0] > 0
+    assert extra == pytest.approx([extra[0]] * 3)
