@@ -145,7 +145,7 @@ def accumulation_s(job: Job, calls: KernelCalls, stages: StageCosts) -> FloatCol
 
 
 def gradient_buffer_s(job: Job, calls: KernelCalls, stages: StageCosts) -> FloatColumn:
-    """(num_problems,) time of what every step does with a device's whole gradient buffer: zeroing, checking, scaling."""
+    """(num_problems,) time of what a step does with the whole gradient buffer: zeroing, checking, scaling."""
     held = stages.dense_parameters + stages.expert_parameters
     trained = stages.adapter_parameters if job.workload.trains_adapters else held
     return calls.stream(trained.max(axis=1) * job.framework.gradient_buffer_bytes)
