@@ -15,7 +15,7 @@ INTERVAL = 0.8
 class StepTimeError:
     """Half-widths of the 80 % interval of log(measured / predicted), by what the step is made of.
 
-    below = base + communication · (its share of the step) + host · (its share) + unseen_kind,
+    below = base + communication · (its share of the step) + host · (its share) + unseen_kind + unseen_framework,
     above = below · above. The defaults are those of data sheets alone,
     fitted on published steps (`docs/accuracy.md`).
 
@@ -26,6 +26,7 @@ class StepTimeError:
         above: Half-width above the prediction over that below it: steps are rather slower than faster.
         unseen_kind: Added on a kind of accelerator that no measured step ran on.
         seen_kinds: Kinds with measured steps; empty where nothing was fitted on steps.
+        unseen_framework: Added for a framework that nobody has described, of which another stands in.
     """
 
     base: float = 0.15
@@ -34,6 +35,7 @@ class StepTimeError:
     above: float = 1.8
     unseen_kind: float = 0.0
     seen_kinds: tuple[str, ...] = ()
+    unseen_framework: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,8 @@ def step_time_interval_s(
     step_time_s: FloatColumn,
     communication_share: FloatColumn,
     host_share: FloatColumn,
+    *,
+    is_stand_in: bool = False,
 ) -> tuple[FloatColumn, FloatColumn]:
     """The lowest and highest seconds between which four of five measured steps should lie.
 
@@ -73,9 +77,10 @@ def step_time_interval_s(
         step_time_s: (num_candidates,) predicted seconds.
         communication_share: (num_candidates,) share of the step that waits for links.
         host_share: (num_candidates,) share of the step that waits for the host.
+        is_stand_in: Whether the framework is one that stands in for others.
     """
     unseen = bool(error.seen_kinds) and accelerator_kind not in error.seen_kinds
-    below = error.base + error.unseen_kind * unseen
+    below = error.base + error.unseen_kind * unseen + error.unseen_framework * is_stand_in
     width = below + error.communication * communication_share + error.host * host_share
     return step_time_s * np.exp(-width), step_time_s * np.exp(width * error.above)
 

@@ -28,6 +28,7 @@ from meshwright.cost_models.stages import row_layout
 from meshwright.cost_models.state_bytes import expert_data_ranks
 from meshwright.cost_models.uncertainty import out_of_memory_probability, step_time_interval_s
 from meshwright.planner.axes import INTEGER_AXES, LAYERS
+from meshwright.planner.frameworks import STAND_INS
 from meshwright.planner.problem import Problem
 from meshwright.planner.results import (
     LayerDivision,
@@ -169,6 +170,7 @@ def step_time_interval(priced: PricedRow) -> tuple[float, float]:
         costs.step_time_s[row : row + 1],
         costs.share(COMMUNICATION_TERMS)[row : row + 1],
         costs.share(HOST_TERMS)[row : row + 1],
+        is_stand_in=job.framework.name in STAND_INS,
     )
     return float(low[0]), float(high[0])
 

@@ -11,6 +11,9 @@ from meshwright.cost_models.offload_offer import OffloadOffer
 from meshwright.errors import InputError
 
 GENERIC = "generic"
+EAGER = "pytorch-eager"
+STAND_INS = (GENERIC, EAGER)
+"""Profiles of no framework in particular: steps of real ones differ more from them than from profiles of their own."""
 _FOLDER = files("meshwright.datasets") / "frameworks"
 
 

@@ -11,6 +11,7 @@ from meshwright.cost_models.calibration import Calibration
 from meshwright.cost_models.candidates import BoolColumn, FloatColumn, IntColumn
 from meshwright.cost_models.price import COMMUNICATION_TERMS, HOST_TERMS
 from meshwright.cost_models.uncertainty import INTERVAL, PeakMemoryError, StepTimeError
+from meshwright.planner.fitting.measured_steps import measured_steps
 from meshwright.planner.fitting.step_fit import ROWS_OF_A_SOURCE, StepFit, each_unseen_s, first_half, source_weights
 from meshwright.planner.runs import Run, predict_runs
 from meshwright.planner.validation.fit import CONTESTED, capacities_gib
@@ -74,7 +75,22 @@ def step_time_error_of(fitted: StepFit) -> tuple[StepTimeError, float]:
     covered = [coverage(step_time_error(unseen[half]), unseen[~half]) for half in (first, ~first)]
     error = step_time_error(unseen)
     further = extra_width(error, residuals(steps.kinds)) if len(kinds) > 1 else 0.0
-    return replace(error, unseen_kind=further, seen_kinds=tuple(kinds)), float(np.mean(covered))
+    error = replace(error, unseen_kind=further, seen_kinds=tuple(kinds))
+    return replace(error, unseen_framework=_unseen_framework(error, fitted)), float(np.mean(covered))
+
+
+def _unseen_framework(error: StepTimeError, fitted: StepFit) -> float:
+    """What steps need more width whose framework nobody has described: every run as if it didn't name its own."""
+    if len(set(fitted.steps.sources)) < MIN_SOURCES:
+        return 0.0
+    calibration = fitted.calibration()
+    steps = measured_steps([replace(run, framework="") for run in fitted.steps.runs], calibration)
+    communication, host = (
+        steps.shares(calibration, terms).clip(0.0, 1.0) for terms in (COMMUNICATION_TERMS, HOST_TERMS)
+    )
+    weights = source_weights(steps, np.ones(len(steps.runs), dtype=np.bool_))
+    log_ratio = np.log(steps.measured_s / steps.step_times_s(calibration))
+    return extra_width(error, StepResiduals(log_ratio, communication, host, weights))
 
 
 def peak_memory_error_of(

@@ -5,11 +5,10 @@ from dataclasses import replace
 from meshwright.cost_models.framework import FrameworkProfile, StateBytes
 from meshwright.planner.clusters import accelerator
 from meshwright.planner.clusters.catalog import nearest_accelerator
-from meshwright.planner.frameworks import GENERIC, match_framework, read_framework
+from meshwright.planner.frameworks import EAGER, GENERIC, STAND_INS, match_framework, read_framework
 from meshwright.planner.runs.completion import FILLED, STATE_BYTES
 from meshwright.planner.runs.run import Run
 
-EAGER = "pytorch-eager"
 COMPILED = "maxtext"
 FUSING_PRECISIONS = ("fp8", "mxfp8", "nvfp4")
 """Trained in with fused kernels only: Transformer Engine, or compilation."""
@@ -22,7 +21,7 @@ PURE_16_BIT = StateBytes(parameter=2, gradient=2, optimizer=4, optimizer_tempora
 def run_framework(run: Run) -> FrameworkProfile:
     """The profile that a row's description means; where none is known, the likely one (`likely_framework`)."""
     name = match_framework(run.framework, run.model)
-    return read_framework(name) if name not in (GENERIC, EAGER) else likely_framework(run)
+    return read_framework(name) if name not in STAND_INS else likely_framework(run)
 
 
 def likely_framework(run: Run) -> FrameworkProfile:

@@ -65,3 +65,13 @@ def test_without_measured_steps_no_kind_counts_as_unseen():
     """A calibration that no step was measured for treats all kinds alike."""
     error = StepTimeError(0.1, 0.3, 0.5, 1.5, 0.2)
     assert interval(error, "google-tpu") == interval(error, "nvidia-hopper")
+
+
+def test_stand_in_frameworks_widen_the_interval():
+    """Nobody knows what an undescribed framework does: both ends move out, by as much as was fitted."""
+    known = StepTimeError(0.1, above=1.5, unseen_framework=0.2)
+    sizes = (np.array([10.0]), np.zeros(1), np.zeros(1))
+    near = step_time_interval_s(known, "nvidia-hopper", *sizes)
+    wide = step_time_interval_s(known, "nvidia-hopper", *sizes, is_stand_in=True)
+    assert float(near[0][0] / wide[0][0]) == pytest.approx(np.exp(0.2))
+    assert float(wide[1][0] / near[1][0]) == pytest.approx(np.exp(0.3))
