@@ -22,6 +22,7 @@ FIELD_OF = {
     "num-layers": "num_layers", "hidden-size": "hidden_size", "ffn-hidden-size": "ffn_hidden_size",
     "num-attention-heads": "num_attention_heads", "num-query-groups": "num_query_groups",
     "kv-channels": "kv_channels", "num-experts": "num_moe_experts", "moe-router-topk": "moe_router_topk",
+    "moe-router-num-groups": "moe_router_num_groups", "moe-router-group-topk": "moe_router_group_topk",
     "moe-ffn-hidden-size": "moe_ffn_hidden_size", "fp8-format": "fp8", "fp8-recipe": "fp8_recipe",
 }  # fmt: skip
 """Flags of the model that TransformerConfig has by another name or none that Megatron-Bridge overrides."""

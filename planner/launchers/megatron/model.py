@@ -145,6 +145,11 @@ def _mlp_flags(model: Architecture) -> dict[str, tuple[str, ...]]:
             flags["moe-shared-expert-intermediate-size"] = (str(experts.shared_ffn_hidden),)
         if experts.shared_gate:
             flags["moe-shared-expert-gate"] = ()
+        if experts.num_groups > 1:
+            flags |= {
+                "moe-router-num-groups": (str(experts.num_groups),),
+                "moe-router-group-topk": (str(experts.top_k_groups),),
+            }
         if experts.router_bias:
             flags |= {"moe-router-enable-expert-bias": (), "moe-router-score-function": ("sigmoid",)}
     if any(isinstance(mlp, DenseMlp | MoeMlp) and mlp.gated for mlp in blocks):
@@ -229,6 +234,8 @@ def _read_mlps(read: FlagReader, hidden: int, layers: int) -> Sequence[Mlp]:
         bias=bias,
         router_bias=read.has("moe-router-enable-expert-bias"),
         shared_gate=read.has("moe-shared-expert-gate"),
+        num_groups=read.whole("moe-router-num-groups") or 1,
+        top_k_groups=read.whole("moe-router-group-topk") or 1,
     )
     return [experts if has else dense for has in _expert_layers(read, layers)]
 
