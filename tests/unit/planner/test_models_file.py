@@ -37,7 +37,8 @@ layers:
   - count: 58
     latent_attention: *mla
     moe: &moe
-      {num_experts: 256, top_k: 8, num_groups: 8, top_k_groups: 4, expert_ffn_hidden: 2048, shared_ffn_hidden: 2048, router_bias: true}
+      {num_experts: 256, top_k: 8, num_groups: 8, top_k_groups: 4, expert_ffn_hidden: 2048, shared_ffn_hidden: 2048,
+       router_bias: true}
 mtp_layers:
   - {latent_attention: *mla, moe: *moe}
 """
