@@ -52,6 +52,17 @@ def test_a_path_may_be_text_and_the_file_names_the_cluster(tmp_path: Path) -> No
     assert (cluster.name, cluster.num_devices) == ("mine", 32)
 
 
+def test_links_without_a_switch_are_read_from_the_smallest_group_on(tmp_path: Path) -> None:
+    """What few devices get, in the order that collectives look it up."""
+    file = described()
+    file["pools"][0]["levels"][0]["partial"] = {4: "100 GB/s", 2: "25 GB/s"}
+    (cluster,) = read_cluster(written(tmp_path, yaml.safe_dump(file)))
+    assert [level.partial_bandwidths for level in cluster.levels] == [((2, 25e9), (4, 100e9)), ()]
+    file["pools"][0]["levels"][0]["partial"] = {2: "25 GB"}
+    (problem,) = problems_of(tmp_path, file)
+    assert "pools[0].levels[0].partial[2]: '25 GB' has the unknown unit 'GB'" in problem
+
+
 def test_a_file_with_several_pools_is_resized_in_the_file(tmp_path: Path) -> None:
     file = described()
     file["pools"] *= 2
