@@ -6,7 +6,6 @@ from meshwright.cost_models.framework import FrameworkProfile, StateBytes
 from meshwright.planner.clusters import accelerator
 from meshwright.planner.clusters.catalog import nearest_accelerator
 from meshwright.planner.frameworks import EAGER, GENERIC, STAND_INS, match_framework, read_framework
-from meshwright.planner.runs.completion import FILLED, STATE_BYTES
 from meshwright.planner.runs.run import Run
 
 COMPILED = "maxtext"
@@ -15,7 +14,8 @@ FUSING_PRECISIONS = ("fp8", "mxfp8", "nvfp4")
 WITHOUT_FLASH = ("nvidia-volta", "nvidia-pascal")
 """Kinds that FlashAttention doesn't run on (Dao-AILab/flash-attention: Turing and later)."""
 PURE_16_BIT = StateBytes(parameter=2, gradient=2, optimizer=4, optimizer_temporary=4)
-"""Parameters, gradients and both moments of AdamW in bf16."""
+"""Parameters, gradients and both moments of AdamW in bf16, as torchtune, LitGPT (`bf16-true`) and models that Hugging
+Face's trainer gets in `torch_dtype=bfloat16` have them; fp32 masters come with DeepSpeed, FSDP or Megatron."""
 
 
 def run_framework(run: Run) -> FrameworkProfile:
@@ -28,9 +28,9 @@ def likely_framework(run: Run) -> FrameworkProfile:
     """What a run uses whose framework nobody has described: plain PyTorch, but for what its other cells tell.
 
     TPUs are programmed through XLA; 8-bit products come with fused kernels; old matrix units have no flash attention;
-    and one device that can't hold mixed-precision Adam is fine-tuned in pure 16 bits.
+    and without sharding models are fine-tuned in the 16 bits that they are loaded in.
     """
-    kind, memory_bytes = _device(run)
+    kind = _kind(run)
     if kind.startswith("google"):
         return read_framework(COMPILED)
     if run.precision in FUSING_PRECISIONS:
@@ -38,14 +38,12 @@ def likely_framework(run: Run) -> FrameworkProfile:
     profile = read_framework(EAGER)
     if kind in WITHOUT_FLASH:
         profile = replace(profile, flash_attention=False, dropout=True)
-    alone = run.task == "sft" and run.sharding in ("", "none") and (run.n_gpus or 1) == 1
-    if alone and (run.params_b or 0.0) * 1e9 * STATE_BYTES > FILLED * memory_bytes:
+    if run.task == "sft" and run.sharding in ("", "none") and run.precision in ("", "bf16"):
         profile = replace(profile, states=PURE_16_BIT)
     return profile
 
 
-def _device(run: Run) -> tuple[str, float]:
-    """Kind and bytes of a row's accelerator; no kind and all the memory there is where it isn't known."""
+def _kind(run: Run) -> str:
+    """Kind of a row's accelerator; none where it isn't known."""
     name = nearest_accelerator(run.accelerator)
-    found = accelerator(name) if name else None
-    return (found.kind, found.memory_bytes) if found else ("", float("inf"))
+    return accelerator(name).kind if name else ""

@@ -33,9 +33,9 @@ def test_old_matrix_units_have_no_flash_attention() -> None:
     assert not run_framework(replace(RUN, accelerator="v100-32gb")).flash_attention
 
 
-def test_one_device_that_cannot_hold_mixed_precision_adam_is_tuned_in_16_bits() -> None:
-    """8 billion parameters take 144 GB in mixed precision and 64 GB in pure bf16."""
-    alone = replace(RUN, task="sft", sharding="none", n_gpus=1, dp=1, params_b=8.0)
-    assert run_framework(alone).states == PURE_16_BIT
-    assert run_framework(replace(alone, params_b=1.0)).states != PURE_16_BIT
-    assert run_framework(replace(alone, n_gpus=8, dp=8)).states != PURE_16_BIT
+def test_fine_tuning_without_sharding_keeps_everything_in_16_bits() -> None:
+    """Masters in fp32 come with pre-training, or with sharding by DeepSpeed or FSDP."""
+    tuned = replace(RUN, task="sft", sharding="none", n_gpus=1, dp=1)
+    assert run_framework(tuned).states == PURE_16_BIT
+    assert run_framework(replace(tuned, task="pretrain")).states != PURE_16_BIT
+    assert run_framework(replace(tuned, precision="fp16")).states != PURE_16_BIT
