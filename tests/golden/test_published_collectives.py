@@ -5,6 +5,7 @@ import pytest
 from meshwright.cost_models.cluster import Accelerator, Cluster, LinkLevel
 from meshwright.cost_models.collectives import all_gather_time_s, all_reduce_time_s
 from meshwright.planner.calibrations import read_calibration
+from meshwright.planner.clusters import typical_cluster
 
 
 def hgx(kind, nodes):
@@ -55,3 +56,19 @@ def test_three_a100_nodes_fill_their_ports():
 def test_smallest_all_reduce_over_many_nodes(kind, nodes, microseconds):
     """The latency of trees over 128 and 256 devices."""
     assert all_reduce(hgx(kind, nodes), 64)[0] * 1e6 == pytest.approx(microseconds, rel=0.2)
+
+
+@pytest.mark.parametrize(
+    ("accelerator", "bus_gb_per_s", "within"),
+    [
+        ("a100-80gb", {2: 166, 4: 186, 8: 203}, 0.1),
+        ("v100-32gb", {2: 22.4, 4: 84, 8: 129}, 0.3),  # no switch: two devices have one link between them
+    ],
+)
+def test_groups_within_a_node(accelerator, bus_gb_per_s, within):
+    """All-reduce of 64 MiB over part of a node (vTrain's repository, trace/: nccl-tests on nodes of 8)."""
+    cluster = typical_cluster(accelerator, 8, 8)
+    rates = read_calibration("kernels").collective_rates(cluster)
+    for size, published in bus_gb_per_s.items():
+        time_s = float(all_reduce_time_s(cluster, rates, 2**26, size, 1))
+        assert 2 * (size - 1) / size * 2**26 / time_s / 1e9 == pytest.approx(published, rel=within)
