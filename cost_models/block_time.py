@@ -417,13 +417,14 @@ def expert_exchange(calls: KernelCalls, shapes: Shapes, block: MoeMlp) -> FloatC
 def permutation(calls: KernelCalls, shapes: Shapes, block: MoeMlp) -> FloatColumn:
     """Reordering of routed copies by expert, before the experts and back after them, each reading and writing.
 
-    A token is read once for its top_k copies, and what arrives from other devices is sorted once more by local expert.
-    Dispatchers that send a token once (DeepEP) leave one reordering: of what arrived, to one copy for every expert.
+    A token is read once for its top_k copies, and what arrives, from all ranks that divide the experts' tensors, is
+    sorted once more by local expert. Dispatchers that send a token once (DeepEP) leave one reordering: of what arrived, to one copy for every expert.
     """
     if calls.job.framework.expert_copies_once:
         passes = 1.0 + copies_sent(calls, shapes, block)
     else:
-        sorted_again = np.where((shapes.ep > 1) & (block.num_experts > shapes.ep), 2.0, 0.0)
+        arrives = (shapes.ep * shapes.etp > 1) & (block.num_experts > shapes.ep)
+        sorted_again = np.where(arrives, 2.0 * shapes.etp, 0.0)
         passes = 1.0 + 1.0 / block.top_k + sorted_again
     copy_bytes = shapes.expert_tokens * block.top_k * calls.job.architecture.hidden * calls.width
     return calls.elementwise(2.0 * passes * copy_bytes * calls.job.workload.moe_imbalance)

@@ -136,3 +136,10 @@ def test_gradient_buffers_are_handled_whole_once_a_step() -> None:
     ]  # fmt: skip
     assert extra[0] > 0
     assert extra == pytest.approx([extra[0]] * 3)
+
+
+def test_divided_experts_sort_what_their_ranks_gather() -> None:
+    """Two ranks that divide the experts' tensors hold each other's copies, too: the second sorting doubles."""
+    job = samples.job(samples.moe(experts=16, top_k=2))
+    whole, divided = (reordering_s(job, samples.plan(dp=4, tp=2, ep=4, etp=etp)) for etp in (1, 2))
+    assert 1.3 * whole < divided < 2 * whole
