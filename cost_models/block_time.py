@@ -418,7 +418,8 @@ def permutation(calls: KernelCalls, shapes: Shapes, block: MoeMlp) -> FloatColum
     """Reordering of routed copies by expert, before the experts and back after them, each reading and writing.
 
     A token is read once for its top_k copies, and what arrives, from all ranks that divide the experts' tensors, is
-    sorted once more by local expert. Dispatchers that send a token once (DeepEP) leave one reordering: of what arrived, to one copy for every expert.
+    sorted once more by local expert. Dispatchers that send a token once (DeepEP) leave one reordering: of what arrived,
+    to one copy for every expert.
     """
     if calls.job.framework.expert_copies_once:
         passes = 1.0 + copies_sent(calls, shapes, block)
