@@ -28,7 +28,7 @@ def run_job(run: Run, calibration: Calibration) -> tuple[Job, str]:
     Raises:
         MeshwrightError: Not even its memory can be told.
     """
-    profile = _by_recipe(_compiled(run_framework(run), run), run)
+    profile = _by_recipe(_overlapped(_compiled(run_framework(run), run), run.note), run)
     profile = _by_optimizer(_by_precision(_by_adapter(profile, run), run), run)
     profile = with_techniques(profile, techniques(run))
     architecture = _as_trained(run_architecture(run), profile)
@@ -66,7 +66,6 @@ FUSED_GATED_SAVED = 3
 def _compiled(profile: FrameworkProfile, run: Run) -> FrameworkProfile:
     """The profile with memory-bound operators fused, or not, as far as the row's note says which."""
     note = run.note
-    profile = _overlapped(profile, note)
     if "use_fused_rms_norm=" in note:
         fused = "use_fused_rms_norm=True" in note
         saved = FUSED_NORM_SAVED if fused else profile.norm_saved_bytes
