@@ -154,6 +154,9 @@ def _task(run: Run) -> str:
 LONGEST_EXAMPLE = 1304
 """Tokens of the longest example of Alpaca with Llama's tokenizer (LitGPT, "Resource tables"): what fine-tuning without
 packing takes at most, whatever the limit, where the data isn't told."""
+LONG_PART = 0.25
+"""Of the limit that the longest example takes at least: who allows many times that of instructions trains on longer
+ones. An assumption."""
 STRUNG_EXAMPLE = 256
 """Tokens of an example of instructions where a micro-batch of several has no padding: the mean of theirs, a little over
 that of all (Alpaca's answers by GPT-4 have about 200)."""
@@ -168,7 +171,8 @@ def _sequence(run: Run, profile: FrameworkProfile) -> int | None:
     unpacked = run.task != "pretrain" and any(words in run.note for words in UNPACKED)
     if not unpacked or not run.seq_len:
         return run.seq_len
-    return min(run.seq_len, LONGEST_EXAMPLE if profile.pads_batches else STRUNG_EXAMPLE)
+    longer = max(LONG_PART * run.seq_len / LONGEST_EXAMPLE, 1.0)
+    return min(run.seq_len, int(longer * (LONGEST_EXAMPLE if profile.pads_batches else STRUNG_EXAMPLE)))
 
 
 def _workload(run: Run, profile: FrameworkProfile, precision: str | None = None) -> Workload:

@@ -69,6 +69,8 @@ def test_examples_that_are_not_packed_are_padded_or_strung_together():
         )
     )
     assert (padded, strung, packed) == (LONGEST_EXAMPLE, STRUNG_EXAMPLE, 2048)
+    long, _ = run_job(replace(run, framework="ms-swift", seq_len=65536), Calibration.spec_sheet())
+    assert long.workload.seq_len == 65536 / 4
 
 
 def test_packed_rows_keep_attention_within_documents_that_grow_with_the_limit():
