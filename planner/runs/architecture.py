@@ -16,8 +16,8 @@ from meshwright.cost_models.architecture import (
 )
 from meshwright.cost_models.parameters import total_parameters
 from meshwright.errors import ModelError
-from meshwright.planner.runs.completion import is_read_whole, known_model
 from meshwright.planner.runs.run import Run
+from meshwright.planner.runs.sizes import is_read_whole, known_model
 
 
 def run_architecture(run: Run) -> Architecture:

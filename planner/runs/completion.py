@@ -1,30 +1,17 @@
 """Rows with gaps: what they leave out, as the catalog, the other cells or most runs have it."""
 
 from dataclasses import replace
-from functools import cache
-from math import log, sqrt
 
-from meshwright.cost_models.architecture import Architecture, Attention, DenseMlp, MoeMlp
 from meshwright.errors import MeshwrightError
 from meshwright.planner.clusters import accelerator
 from meshwright.planner.clusters.catalog import nearest_accelerator
-from meshwright.planner.models.catalog import catalog_model, find_model, list_models, near_models
 from meshwright.planner.runs.run import Run
+from meshwright.planner.runs.sizes import with_sizes
 from meshwright.planner.runs.spelling import spelled_out
 
-HEAD_DIM = 128
-"""Width of a head in most models of more than 3 billion parameters (GPT-3, arXiv:2005.14165, table 2.1; Llama)."""
-SMALL_HEAD_DIM = 64
-SMALL_HIDDEN = 2048
 STATE_BYTES = 18.0
 """Of one parameter: 16 bit, its fp32 gradient and 12 bytes of mixed-precision Adam (arXiv:1910.02054, section 3.1)."""
 OPTIMIZER_BYTES = 12.0
-SAME_SIZE = log(1.2)
-GPT_VOCAB = 50257
-"""Tokens of GPT-2's tokenizer, which GPT-3, OPT and GPT-NeoX share or nearly so."""
-LLAMA_VOCAB = 32000
-TOP_K = 2
-"""Experts a token (GShard, arXiv:2006.16668; Mixtral, arXiv:2401.04088)."""
 FILLED = 0.9
 """Share of a device that states fill at most: what else a run needs was never less than a tenth."""
 
@@ -35,112 +22,7 @@ def completed_run(run: Run) -> Run:
     Cells that are there never change, but for spelling and where axes contradict the number of devices: then the
     replicas are what the other axes leave.
     """
-    return _with_plan(_with_sizes(spelled_out(run)))
-
-
-def known_model(run: Run) -> Architecture | None:
-    """The catalog's model of the row's name, where neither depth nor width is another."""
-    name = find_model(run.model) if run.model else None
-    known = catalog_model(name) if name else None
-    if known is None or run.hidden not in (None, known.hidden) or run.n_layers not in (None, known.num_layers):
-        return None
-    return known
-
-
-def is_read_whole(run: Run) -> bool:
-    """Whether a row of a known model says so little of its layers that the catalog's stand for all of them."""
-    return run.family == "hybrid" or (run.hidden is None and run.n_heads is None)
-
-
-def _with_sizes(run: Run) -> Run:
-    """Widths from the catalog's model of that name, else from the usual ratios."""
-    known = known_model(run)
-    if known is not None and is_read_whole(run):
-        return replace(run, n_layers=known.num_layers)
-    run = _as_in(known, run) if known is not None else _with_usual_shape(run)
-    if run.hidden is None or run.n_layers is None:
-        return run
-    head = run.head_dim or (HEAD_DIM if run.hidden > SMALL_HIDDEN and run.hidden % HEAD_DIM == 0 else SMALL_HEAD_DIM)
-    is_moe = (run.n_experts or 1) > 1
-    experts_only = is_moe and not run.n_dense_layers and "moe_every" not in run.extra()
-    # Where all layers have experts, Megatron-LM's --ffn-hidden-size is theirs.
-    expert = run.moe_ffn_hidden or (run.ffn_hidden if experts_only else None) or _usual_expert(run)
-    return replace(
-        run,
-        n_heads=run.n_heads or max(run.hidden // head, 1),
-        moe_ffn_hidden=expert,
-        ffn_hidden=run.ffn_hidden or (expert if experts_only else _usual_ffn(run)),
-        vocab=run.vocab or _vocab_of_its_like(run.model) or (GPT_VOCAB if run.gated_mlp is False else LLAMA_VOCAB),
-        moe_topk=run.moe_topk or (TOP_K if is_moe else None),
-    )
-
-
-def _as_in(known: Architecture, run: Run) -> Run:
-    """The row with the widths of one of the catalog's models where it has none."""
-    attention = next((kind.mixer for kind in known.layer_kinds if isinstance(kind.mixer, Attention)), None)
-    dense = next((kind.mlp for kind in known.layer_kinds if isinstance(kind.mlp, DenseMlp)), None)
-    moe = next((kind.mlp for kind in known.layer_kinds if isinstance(kind.mlp, MoeMlp)), None)
-    same_experts = moe is not None and run.n_experts in (None, moe.num_experts)
-    gaps: dict[str, object] = {"hidden": known.hidden, "n_layers": known.num_layers, "vocab": known.vocab}
-    if attention is not None and run.n_heads is None:
-        gaps |= {"n_heads": attention.num_heads, "head_dim": attention.head_dim}
-    if attention is not None and run.n_heads in (None, attention.num_heads) and run.attention != "mha":
-        gaps["n_kv_heads"] = attention.num_kv_heads
-    if dense is not None:
-        gaps["ffn_hidden"] = dense.ffn_hidden
-    if moe is not None and same_experts and run.n_experts:
-        gaps |= {"moe_topk": moe.top_k, "moe_ffn_hidden": moe.expert_ffn_hidden}
-    return replace(run, **{name: value for name, value in gaps.items() if getattr(run, name) is None})  # type: ignore[arg-type]
-
-
-def _with_usual_shape(run: Run) -> Run:
-    """Depth from the width or width from the depth of a dense model, by its printed parameters: 12 · layers · width².
-
-    (Kaplan et al., arXiv:2001.08361, section 2.1; with a gate of 8/3 times the width it is the same.)
-    """
-    if run.params_b is None or (run.n_experts or 1) > 1:
-        return run
-    if run.hidden is None and run.n_layers is None:
-        like = _of_such_size(run.params_b)
-        return _as_in(catalog_model(like), run) if like else run
-    squares = run.params_b * 1e9 / 12
-    if run.hidden and run.n_layers is None:
-        return replace(run, n_layers=max(round(squares / run.hidden**2), 1))
-    if run.n_layers and run.hidden is None:
-        return replace(run, hidden=max(round(sqrt(squares / run.n_layers) / HEAD_DIM), 1) * HEAD_DIM)
-    return run
-
-
-@cache
-def _of_such_size(params_b: float) -> str | None:
-    """The catalog's Llama or GPT nearest in size, within a fifth: dense models of one size are much alike."""
-    alike = [model for model in list_models() if model.family in ("llama", "gpt2")]
-    off = {model.name: abs(log(model.total_parameters / (params_b * 1e9))) for model in alike}
-    nearest = min(off, key=lambda name: off[name])
-    return nearest if off[nearest] < SAME_SIZE else None
-
-
-def _usual_ffn(run: Run) -> int | None:
-    """Four times the width, or with a gate 8/3 of it (GPT-3; Shazeer, arXiv:2002.05202, section 3)."""
-    hidden = run.hidden or 0
-    return round(hidden * 8 / 3 / 256) * 256 if run.gated_mlp else 4 * hidden
-
-
-def _usual_expert(run: Run) -> int | None:
-    """Width of a gated expert, such that all of them make up the printed parameters that attention leaves."""
-    experts, hidden, layers = run.n_experts or 1, run.hidden or 1, run.n_layers or 1
-    if experts == 1 or not run.params_b:
-        return None
-    left = run.params_b * 1e9 - 4 * hidden**2 * layers
-    width = left / (3 * hidden * (layers - (run.n_dense_layers or 0)) * (experts + (run.shared_experts or 0)))
-    return max(round(width / HEAD_DIM), 1) * HEAD_DIM
-
-
-@cache
-def _vocab_of_its_like(model: str) -> int | None:
-    """Vocabulary of the catalog's model whose name is nearest: models of one family share their tokenizer."""
-    near = near_models(model)
-    return catalog_model(near[0]).vocab if near else None
+    return _with_plan(with_sizes(spelled_out(run)))
 
 
 def _with_plan(run: Run) -> Run:

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from meshwright.cost_models.calibration import Calibration
+from meshwright.cost_models.parameters import total_parameters
 from meshwright.planner.runs import Run, predict_runs
 from meshwright.planner.runs.architecture import run_architecture
 from meshwright.planner.runs.completion import completed_run
@@ -109,6 +110,24 @@ def test_experts_make_up_the_printed_parameters() -> None:
     )
     whole = completed_run(mixtral)
     assert (whole.moe_topk, whole.moe_ffn_hidden) == (2, pytest.approx(14336, rel=0.05))
+
+
+@pytest.mark.parametrize(
+    ("model", "n_layers", "hidden", "n_heads", "billions"),
+    [
+        ("deepseek-v3", 61, 7168, 128, 671),  # arXiv:2412.19437
+        ("llama-4-maverick", 48, 5120, 40, 401),  # its model card: experts in every second layer
+        ("mixtral-8x7b", 32, 4096, 32, 46.7),  # arXiv:2401.04088
+    ],
+)
+def test_experts_and_latent_attention_that_a_row_leaves_out_are_the_catalogs(
+    model: str, n_layers: int, hidden: int, n_heads: int, billions: float
+) -> None:
+    bare = replace(
+        LLAMA, model=model, n_layers=n_layers, hidden=hidden, n_heads=n_heads, n_kv_heads=None, ffn_hidden=None,
+        vocab=None, params_b=None,
+    )  # fmt: skip
+    assert total_parameters(run_architecture(completed_run(bare))) == pytest.approx(billions * 1e9, rel=0.01)
 
 
 def test_replicas_and_batch_follow_from_the_devices() -> None:

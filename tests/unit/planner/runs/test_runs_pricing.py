@@ -11,9 +11,10 @@ from meshwright.errors import AxisError, ModelError
 from meshwright.planner.frameworks import match_framework, read_framework
 from meshwright.planner.runs import Run, predict_runs
 from meshwright.planner.runs.architecture import run_architecture
-from meshwright.planner.runs.completion import completed_run, known_model
+from meshwright.planner.runs.completion import completed_run
 from meshwright.planner.runs.job import LONGEST_EXAMPLE, run_job
 from meshwright.planner.runs.plan import run_plan
+from meshwright.planner.runs.sizes import known_model
 
 LLAMA = Run(
     run_id="llama", source="lab", model="llama-2-7b", family="dense", n_layers=32, hidden=4096, n_heads=32,
