@@ -3,7 +3,7 @@
 from functools import lru_cache
 
 from meshwright.cost_models.architecture import Architecture, Attention, LatentAttention, MoeMlp
-from meshwright.cost_models.block_time import score_fraction
+from meshwright.cost_models.mixer_time import score_fraction
 from meshwright.cost_models.parameters import block_parameters, layer_parameters
 from meshwright.cost_models.workload import Workload
 

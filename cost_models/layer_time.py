@@ -4,18 +4,25 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from meshwright.cost_models.architecture import Layer, MoeMlp
-from meshwright.cost_models.block_time import (
-    BlockTime,
-    block_time,
-    embedding_time,
-    exposed_host_time,
-    output_time,
+from meshwright.cost_models.architecture import (
+    Attention,
+    DenseMlp,
+    LatentAttention,
+    Layer,
+    Mixer,
+    Mlp,
+    MoeMlp,
+    StateSpace,
 )
+from meshwright.cost_models.block_time import BlockTime, exposed_host_time
 from meshwright.cost_models.candidates import FloatColumn, RecomputeModules
+from meshwright.cost_models.expert_time import expert_time
+from meshwright.cost_models.feed_forward_time import dense_time
 from meshwright.cost_models.kernel_calls import KernelCalls
+from meshwright.cost_models.mixer_time import attention_time, latent_attention_time, state_space_time
 from meshwright.cost_models.shapes import Shapes
-from meshwright.cost_models.terms import TermTable
+from meshwright.cost_models.terms import TermTable, term_table
+from meshwright.cost_models.vocabulary_time import embedding_time, output_time
 
 EXPERT_KERNELS = 2.0
 """Kernels of a MoE layer relative to a dense one: router, top-k, permutes and exchanges come on top. An estimate,
@@ -60,6 +67,23 @@ def layer_times(calls: KernelCalls, shapes: Shapes) -> LayerTimes:
         embedding=embedding_time(calls, shapes),
         output=output_time(calls, shapes),
     )
+
+
+def block_time(block: Mixer | Mlp | None, calls: KernelCalls, shapes: Shapes) -> BlockTime:
+    """Time of one mixer or feed-forward block with its norm and residual; None takes no time."""
+    match block:
+        case Attention():
+            return attention_time(block, calls, shapes)
+        case LatentAttention():
+            return latent_attention_time(block, calls, shapes)
+        case StateSpace():
+            return state_space_time(block, calls, shapes)
+        case DenseMlp():
+            return dense_time(block, calls, shapes)
+        case MoeMlp():
+            return expert_time(block, calls, shapes)
+        case None:
+            return BlockTime(term_table(len(shapes)), term_table(len(shapes)))
 
 
 def _layer_time(calls: KernelCalls, shapes: Shapes, layer: Layer) -> BlockTime:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import samples
 
-from meshwright.cost_models.block_time import score_fraction
+from meshwright.cost_models.mixer_time import score_fraction
 from meshwright.cost_models.price import StepTerm, price
 
 

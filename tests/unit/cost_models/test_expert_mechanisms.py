@@ -8,8 +8,8 @@ import pytest
 import samples
 
 from meshwright.cost_models.architecture import MoeMlp
-from meshwright.cost_models.block_time import permutation
 from meshwright.cost_models.candidates import Candidates, Sharding
+from meshwright.cost_models.expert_time import permutation
 from meshwright.cost_models.job import Job
 from meshwright.cost_models.kernel_calls import KernelCalls
 from meshwright.cost_models.price import StepTerm, price

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import samples
 
-from meshwright.cost_models.block_time import domains_reached
 from meshwright.cost_models.candidates import Recompute, Sharding
+from meshwright.cost_models.expert_time import domains_reached
 from meshwright.cost_models.framework import SendStall
 from meshwright.cost_models.job import Job
 from meshwright.cost_models.kernel_calls import KernelCalls
