@@ -86,7 +86,9 @@ def expert_time(block: MoeMlp, calls: KernelCalls, shapes: Shapes) -> BlockTime:
         calls, routed / local_experts, ffn, gated=block.gated,
         groups=local_experts,
     )  # fmt: skip
-    router = calls.linear(shapes.expert_tokens, hidden, float(block.num_experts), precision="bf16", adapts=False)
+    router = calls.linear(
+        shapes.expert_tokens, hidden, float(block.num_experts), precision="bf16", adapts=False, is_quantised=False
+    )
     permute = permutation(calls, shapes, block)
     cast_apart = routed * (not calls.fuses_experts)
     cast = calls.quantise(cast_apart * (hidden + ffn))

@@ -97,19 +97,22 @@ class KernelCalls:
         precision: str | None = None,
         *,
         adapts: bool = True,
+        is_quantised: bool = True,
     ) -> LinearTime:
         """A linear layer on `tokens` rows a group.
 
         A frozen base model (LoRA, arXiv:2106.09685) needs no weight gradient. Beside a layer with an adapter two
         products of tiny rank stream their operands: forward reads the input, adds to the output (read, write); backward
-        reads the output's gradient and the input, adds to the input's gradient.
+        reads the output's gradient and the input, adds to the input's gradient. Weights held in 4 bits are written out
+        in 16 for every product (QLoRA, arXiv:2305.14314, eq. 5), unless `is_quantised` says that these never are.
         """
         forward = self.matmul(tokens, out_dim, in_dim, groups, precision)
         input_gradient = self.matmul(tokens, in_dim, out_dim, groups, precision)
         if self.job.workload.trains_adapters:
             rows_bytes = tokens * np.asarray(groups, dtype=np.float64) * self.width * adapts
-            beside = self.elementwise(rows_bytes * (in_dim + 2.0 * out_dim))
-            beside_gradient = self.elementwise(rows_bytes * (out_dim + 3.0 * in_dim))
+            weights = np.asarray(groups, dtype=np.float64) * in_dim * out_dim * is_quantised
+            beside = self.elementwise(rows_bytes * (in_dim + 2.0 * out_dim)) + self.dequantise(weights)
+            beside_gradient = self.elementwise(rows_bytes * (out_dim + 3.0 * in_dim)) + self.dequantise(weights)
             return LinearTime(forward + beside, input_gradient + beside_gradient, np.zeros_like(forward))
         return LinearTime(forward, input_gradient, self.matmul(in_dim, out_dim, tokens, groups, precision))
 
@@ -132,6 +135,13 @@ class KernelCalls:
         """Time of memory-bound kernels that move exactly `num_bytes`; none run where there are none."""
         time_s = kernels.streaming_time_s(self.job.cluster.accelerator, self.kernel_rates, num_bytes)
         return np.where(num_bytes > 0, time_s, 0.0)
+
+    def dequantise(self, num_weights: FloatColumn) -> FloatColumn:
+        """Time to write frozen weights out in 16 bits; zero unless they are held in fewer."""
+        held = self.job.workload.frozen_bytes
+        if held >= self.width:
+            return np.zeros_like(num_weights)
+        return self.stream(num_weights * (held + self.width))
 
     def quantise(self, num_elements: FloatColumn) -> FloatColumn:
         """Time to quantise the inputs of matrix multiplications; zero at 16 bits."""

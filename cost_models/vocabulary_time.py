@@ -13,7 +13,9 @@ def output_time(calls: KernelCalls, shapes: Shapes) -> BlockTime:
     job, size = calls.job, len(shapes)
     vocab = job.architecture.vocab / shapes.tp
     precision = "bf16" if calls.is_low_precision else None
-    head = calls.linear(shapes.tokens, job.architecture.hidden, vocab, precision=precision, adapts=False)
+    head = calls.linear(
+        shapes.tokens, job.architecture.hidden, vocab, precision=precision, adapts=False, is_quantised=False
+    )
     hidden_bytes = shapes.tokens * job.architecture.hidden * calls.width
     gather = calls.all_gather(hidden_bytes, shapes.tp, np.ones_like(shapes.tp))
     loss = calls.elementwise(job.framework.loss_traffic_bytes / 2 * shapes.tokens * vocab)

@@ -131,6 +131,21 @@ def test_adapters_cost_passes_over_what_their_layers_read_and_write():
     assert all_ > some
 
 
+def test_quantised_weights_are_written_out_for_every_product():
+    """Forward and backward, whatever the tokens: 2 bytes written and 9/16 read for every weight of a layer."""
+    plan = samples.plan(dp=8)
+    times = {
+        (task, tokens): term(price(samples.job(task=task, seq_len=tokens, global_batch=8), plan), StepTerm.MATMUL)
+        for task in ("lora", "qlora")
+        for tokens in (1024, 2048)
+    }
+    short, long = (times["qlora", tokens] - times["lora", tokens] for tokens in (1024, 2048))
+    weights = 8 * (2048 * 2048 * 3 + 3 * 2048 * 8192)  # eight layers: queries, keys, values, output; gate, up, down
+    assert short == pytest.approx(long)
+    launches = 2 * 8 * 4  # both passes of a layer's four products
+    assert short == pytest.approx(2 * weights * 2.5625 / (3e12 * 0.83) + launches * 3e-6, rel=0.01)
+
+
 def test_hidden_tensor_exchange_slows_the_products_beside_it():
     """More overlap is never slower, and not free."""
     job, plan = samples.job(), samples.plan(tp=8, sequence_parallel=True)
