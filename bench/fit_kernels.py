@@ -236,7 +236,8 @@ PROVENANCE = {
     " Gaudi 3 1289.5 of 1835. AMD, Measuring Max-Achievable FLOPs, part 2 (2025), fp16 and fp8 over bf16: MI300X 654"
     " and 1273 over 708, MI325X 794 and 1519 over 843. Attention follows products",
     "google-tpu": "Published, not fitted: JAX documentation, Pallas TPU, Matrix Multiplication: XLA's product of"
-    " 8192 x 8192 x 8192 reaches 92.3 % of a TPU v5e's peak",
+    " 8192 x 8192 x 8192 reaches 92.3 % of a TPU v5e's peak. AI-Hypercomputer, tpu-recipes, microbenchmarks (2026):"
+    " 827.5 of 918 TFLOP/s of a v6e, 950.1 of the 1153.5 of a TPU7x's device",
     "nvidia-blackwell-ultra": "Kernels of nvidia-blackwell: none of a GB300 were measured",
     "method": "bench/fit_kernels.py: soft-L1 of log(predicted/measured), a fifth of the shapes held out",
 }
@@ -261,6 +262,8 @@ PUBLISHED = {
     "gaudi2": published(418.7 / 432, fp8=826.5 / 865),
     "gaudi3": published(1243 / 1835, fp8=1289.5 / 1835),
     "google-tpu": KernelRates(matmul_fraction=0.923, matmul_fractions={"bf16": 0.923}),
+    "tpu-v6e": KernelRates(matmul_fraction=827.5 / 918),
+    "tpu-v7x": KernelRates(matmul_fraction=950.1 / 1153.5),
 }
 SAME_KERNELS = {"nvidia-blackwell-ultra": "nvidia-blackwell"}
 """Kinds that run the kernels measured on another one. They have a name of their own because a step's sustained clock
