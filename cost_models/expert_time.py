@@ -46,34 +46,58 @@ def domains_reached(domains: FloatColumn, block: MoeMlp) -> FloatColumn:
 
 
 def expert_exchange(calls: KernelCalls, shapes: Shapes, block: MoeMlp) -> FloatColumn:
-    """Dispatch and combine of one pass: all-to-all over expert ranks, gather and scatter over expert-tensor ranks."""
-    hidden_bytes = calls.job.architecture.hidden * calls.width * block.top_k
-    local_bytes = shapes.expert_tokens * hidden_bytes * calls.job.workload.moe_imbalance
-    copies = copies_sent(calls, shapes, block) if calls.job.framework.expert_copies_once else 1.0
+    """Dispatch and combine of one pass: all-to-all over expert ranks, gather and scatter over expert-tensor ranks.
+
+    An all-gather dispatcher gives all tokens to all of these ranks instead, and adds up what comes back.
+    """
+    profile, one = calls.job.framework, np.ones_like(shapes.etp)
+    token_bytes = shapes.expert_tokens * calls.job.architecture.hidden * calls.width
+    if profile.gathers_tokens:
+        ranks = shapes.ep * shapes.etp
+        return calls.all_gather(token_bytes * ranks, ranks, one) + calls.reduce_scatter(token_bytes * ranks, ranks, one)
+    local_bytes = token_bytes * block.top_k * calls.job.workload.moe_imbalance
+    copies = copies_sent(calls, shapes, block) if profile.expert_copies_once else 1.0
     exchange = 2 * calls.all_to_all(local_bytes * copies, shapes.ep, shapes.etp)
     gathered = local_bytes * shapes.etp
-    one = np.ones_like(shapes.etp)
     tensor = calls.all_gather(gathered, shapes.etp, one) + calls.reduce_scatter(gathered, shapes.etp, one)
-    overlap = 1.0 if calls.fuses_experts else calls.job.framework.overlap_expert
+    overlap = 1.0 if calls.fuses_experts else profile.overlap_expert
     hidden_share = (1.0 - calls.training.overlap_slowdown) * overlap
     return exchange * (1.0 - hidden_share) + tensor
 
 
-def permutation(calls: KernelCalls, shapes: Shapes, block: MoeMlp) -> FloatColumn:
-    """Reordering of routed copies by expert, before the experts and back after them, each reading and writing.
+GATHERED_FORWARD_PASSES = (14.0, 3.0)
+"""Passes over the copies that a device's experts take, and over its tokens, of Megatron-Core's all-gather dispatcher
+(0.8, token_dispatcher.py), which is made of operators: gather by device 2, gather by expert 2, zeros 1, scatter into a
+copy of them 4, scores 2, scatter-add 3; zeros and their copy 3."""
+GATHERED_BACKWARD_PASSES = (17.0, 1.0)
+"""The same backward: of the scatter-add 2, of scores and their sum 6, of the scatter 2, of the two gathers zeros 1 and
+scatter-adds 6; zeros 1."""
 
-    A token is read once for its top_k copies, and what arrives, from all ranks that divide the experts' tensors, is
-    sorted once more by local expert. Dispatchers that send a token once (DeepEP) leave one reordering: of what arrived,
-    to one copy for every expert.
+
+def permutation(calls: KernelCalls, shapes: Shapes, block: MoeMlp) -> tuple[FloatColumn, FloatColumn]:
+    """Reordering of routed copies by expert and back, in the forward and in the backward pass.
+
+    Fused kernels read and write once each: a token is read for its top_k copies, and what arrives, from all ranks that
+    divide the experts' tensors, is sorted once more by local expert. Dispatchers that send a token once (DeepEP) leave
+    one reordering: of what arrived, to one copy for every expert.
     """
-    if calls.job.framework.expert_copies_once:
+    top_k, profile = block.top_k, calls.job.framework
+    copies = shapes.expert_tokens * top_k * calls.job.workload.moe_imbalance
+    copy_bytes = copies * calls.job.architecture.hidden * calls.width
+    if profile.gathers_tokens:
+        taken_bytes = copy_bytes * shapes.etp
+        forward, backward = (
+            calls.stream((of_copies + of_tokens / top_k) * taken_bytes)
+            for of_copies, of_tokens in (GATHERED_FORWARD_PASSES, GATHERED_BACKWARD_PASSES)
+        )
+        return forward, backward
+    if profile.expert_copies_once:
         passes = 1.0 + copies_sent(calls, shapes, block)
     else:
         arrives = (shapes.ep * shapes.etp > 1) & (block.num_experts > shapes.ep)
-        sorted_again = np.where(arrives, 2.0 * shapes.etp, 0.0)
-        passes = 1.0 + 1.0 / block.top_k + sorted_again
-    copy_bytes = shapes.expert_tokens * block.top_k * calls.job.architecture.hidden * calls.width
-    return calls.elementwise(2.0 * passes * copy_bytes * calls.job.workload.moe_imbalance)
+        passes = 1.0 + 1.0 / top_k + np.where(arrives, 2.0 * shapes.etp, 0.0)
+    either_way = calls.elementwise(2.0 * passes * copy_bytes)
+    return either_way, either_way
 
 
 def expert_time(block: MoeMlp, calls: KernelCalls, shapes: Shapes) -> BlockTime:
@@ -89,7 +113,7 @@ def expert_time(block: MoeMlp, calls: KernelCalls, shapes: Shapes) -> BlockTime:
     router = calls.linear(
         shapes.expert_tokens, hidden, float(block.num_experts), precision="bf16", adapts=False, is_quantised=False
     )
-    permute = permutation(calls, shapes, block)
+    permute, permute_backward = permutation(calls, shapes, block)
     cast_apart = routed * (not calls.fuses_experts)
     cast = calls.quantise(cast_apart * (hidden + ffn))
     cast_backward = calls.quantise(cast_apart * (hidden + ffn * (2 if block.gated else 1)))
@@ -105,7 +129,7 @@ def expert_time(block: MoeMlp, calls: KernelCalls, shapes: Shapes) -> BlockTime:
         backward=term_table(
             size,
             matmul=up.backward + down.backward + router.backward,
-            elementwise=activation_backward + permute + cast_backward,
+            elementwise=activation_backward + permute_backward + cast_backward,
             expert_comm=exchange,
         ),
         modules={

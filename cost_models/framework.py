@@ -77,6 +77,7 @@ class FrameworkProfile:
         context_parallel: Whether context parallelism exists.
         expert_parallel: Whether expert parallelism exists.
         expert_copies_once: Whether a token crosses to each domain of its experts once, however many of them are there.
+        gathers_tokens: Whether experts get their tokens from an all-gather of all of them, or from an all-to-all.
         grouped_matmul: Whether the products of all experts on a device are one kernel, whose tiles share waves, or one
             kernel each.
         fuses_mxfp8_experts: Whether at MXFP8 one kernel runs the products of all experts with activation and casts, and
@@ -228,6 +229,7 @@ class FrameworkProfile:
     context_parallel: bool
     expert_parallel: bool
     expert_copies_once: bool
+    gathers_tokens: bool
     grouped_matmul: bool
     fuses_mxfp8_experts: bool
     expert_tensor_parallel: bool

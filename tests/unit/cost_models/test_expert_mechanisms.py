@@ -53,7 +53,7 @@ def reordering_s(job: Job, plan: Candidates) -> float:
     shapes, _ = distinct_shapes(job, plan)
     experts = job.architecture.layers[0].mlp
     assert isinstance(experts, MoeMlp)
-    return float(permutation(KernelCalls(job), shapes, experts)[0])
+    return float(permutation(KernelCalls(job), shapes, experts)[0][0])
 
 
 def test_copies_are_sorted_again_only_where_a_device_holds_several_experts() -> None:
@@ -143,3 +143,12 @@ def test_divided_experts_sort_what_their_ranks_gather() -> None:
     job = samples.job(samples.moe(experts=16, top_k=2))
     whole, divided = (reordering_s(job, samples.plan(dp=4, tp=2, ep=4, etp=etp)) for etp in (1, 2))
     assert 1.3 * whole < divided < 2 * whole
+
+
+def test_gathered_tokens_move_once_and_are_sorted_by_many_operators() -> None:
+    """An all-gather dispatcher sends no token twice, but its operators pass over the copies again and again."""
+    job, plan = samples.job(samples.moe(experts=8, top_k=4)), samples.plan(dp=1, tp=8, etp=8)
+    gathers = under(job, gathers_tokens=True)
+    sent, gathered = (seconds(one, plan, StepTerm.EXPERT_COMM) for one in (job, gathers))
+    assert gathered < 0.8 * sent
+    assert reordering_s(gathers, plan) > 2 * reordering_s(job, plan)
