@@ -163,14 +163,15 @@ def state_bytes(costs: Costs) -> FloatColumn:
 def test_sharding_more_never_takes_more_memory(given_: tuple[Problem, Candidates]) -> None:
     """Each ZeRO level holds at most the states of the one below; through ZeRO-2 the peak falls too.
 
-    Four things are no part of that law: that frameworks keep other bytes a parameter under ZeRO-3 or for adapters;
+    Five things are no part of that law: that frameworks keep other bytes a parameter under ZeRO-3 or for adapters;
     that ZeRO-3 (and ZeRO-2 by units) makes units whole for a moment, which a model of one or two layers can't make up
-    for; that gradients made anew every step are fewer where the peak lies earlier; and buckets in which sharded
-    gradients collect.
+    for; that gradients made anew every step are fewer where the peak lies earlier; buckets in which sharded gradients
+    collect; and that ZeRO-3 which reduces once a step sums whole gradients up, of flat units also frozen ones.
     """
     problem, plans = given_
     framework = problem.job.framework
     own = {"fsdp_states": framework.states, "adapter_states": None, "reduce_buffer_bytes": 0}
+    own |= {"fsdp_reduce_each_micro_batch": True, "flat_units": False}
     profile = replace(framework, **own, zero2_by_unit=False, gradients_persist=True)
     job = replace(problem.job, framework=profile)
     levels = (Sharding.NONE, Sharding.ZERO1, Sharding.ZERO2, Sharding.ZERO3)
