@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from meshwright.errors import FileError, RunsError
+from meshwright.planner.runs.corrections import NONE, Corrections, shipped_corrections
 from meshwright.planner.runs.predict import Prediction
 from meshwright.planner.runs.run import Run
 
@@ -25,8 +26,12 @@ MAX_PROBLEMS = 20
 _TYPES = {field.name: "str" if field.type is str else str(field.type) for field in fields(Run)}
 
 
-def read_runs(path: str | Path) -> tuple[Run, ...]:
+def read_runs(path: str | Path, corrections: Corrections = NONE) -> tuple[Run, ...]:
     """Reads a CSV of runs (columns as in `datasets/runs/README.md`; unknown columns are ignored).
+
+    Args:
+        path: The table.
+        corrections: Of cells.
 
     Raises:
         FileError: The file is missing, unreadable or too large.
@@ -37,7 +42,7 @@ def read_runs(path: str | Path) -> tuple[Run, ...]:
         if path.stat().st_size > MAX_BYTES:
             raise FileError(f"{path} is larger than {MAX_BYTES // 2**20} MiB: that is no table of runs")
         with path.open(encoding="utf-8-sig", newline="") as stream:
-            return _parsed(csv.DictReader(stream), str(path))
+            return _parsed(csv.DictReader(stream), str(path), corrections)
     except OSError as error:
         raise FileError(f"can't read {path}: {error.strerror or error}") from error
     except (UnicodeDecodeError, csv.Error) as error:
@@ -46,19 +51,19 @@ def read_runs(path: str | Path) -> tuple[Run, ...]:
 
 @lru_cache(maxsize=1)
 def shipped_runs() -> tuple[Run, ...]:
-    """The published runs that come with Meshwright."""
+    """The published runs that come with Meshwright, corrected where they contradict their sources."""
     with as_file(files("meshwright.datasets") / "runs" / "runs.csv") as path:
-        return read_runs(path)
+        return read_runs(path, shipped_corrections())
 
 
-def _parsed(reader: "csv.DictReader[str]", name: str) -> tuple[Run, ...]:
+def _parsed(reader: "csv.DictReader[str]", name: str, corrections: Corrections) -> tuple[Run, ...]:
     columns = reader.fieldnames or []
     problems = [f"{name} has no column {column!r}" for column in REQUIRED if column not in columns]
     if problems:
         raise RunsError(problems)
     runs: list[Run] = []
     seen: dict[str, int] = {}
-    for number, row in enumerate(reader, start=2):
+    for number, row in enumerate(corrections.applied(reader), start=2):
         problems.extend(f"{name} row {number}: {problem}" for problem in _row_problems(row, seen, number))
         if not problems:
             cells: dict[str, Any] = {key: _cell(row.get(key) or "", kind) for key, kind in _TYPES.items()}
