@@ -1,5 +1,6 @@
 """Sizes that a row leaves out: those of the catalog's model of its name, else the usual ratios."""
 
+import re
 from dataclasses import replace
 from functools import cache
 from math import log, sqrt
@@ -22,11 +23,20 @@ TOP_K = 2
 
 def known_model(run: Run) -> Architecture | None:
     """The catalog's model of the row's name, where neither depth nor width is another."""
-    name = find_model(run.model) if run.model else None
+    name = _catalog_name(run.model)
     known = catalog_model(name) if name else None
     if known is None or run.hidden not in (None, known.hidden) or run.n_layers not in (None, known.num_layers):
         return None
     return known
+
+
+@cache
+def _catalog_name(model: str) -> str | None:
+    """The catalog's name of a model, with or without its maker, its stage of training and remarks in brackets."""
+    bare = re.sub(r"[-_ ]*\(.*\)", "", model.lower())
+    bare = re.sub(r"[-_](instruct|chat|base|hf|it|pretrain|sft)$", "", bare)
+    without_maker = re.sub(r"^[a-z]+[-_/](?=[a-z])", "", bare)
+    return next((found for text in (model, bare, without_maker) if text and (found := find_model(text))), None)
 
 
 def is_read_whole(run: Run) -> bool:

@@ -9,6 +9,7 @@ from meshwright.cost_models.parameters import total_parameters
 from meshwright.planner.runs import Run, predict_runs
 from meshwright.planner.runs.architecture import run_architecture
 from meshwright.planner.runs.completion import completed_run
+from meshwright.planner.runs.sizes import known_model
 from meshwright.planner.runs.spelling import spelled_out
 
 LLAMA = Run(
@@ -110,6 +111,13 @@ def test_experts_make_up_the_printed_parameters() -> None:
     )
     whole = completed_run(mixtral)
     assert (whole.moe_topk, whole.moe_ffn_hidden) == (2, pytest.approx(14336, rel=0.05))
+
+
+@pytest.mark.parametrize(
+    "written", ["meta-llama-2-7b", "llama-2-7b-chat", "Llama-2-7B (benchmark)", "meta-llama/llama-2-7b-hf"]
+)
+def test_models_are_known_with_their_maker_stage_or_remarks(written: str) -> None:
+    assert known_model(replace(LLAMA, model=written)) is not None
 
 
 @pytest.mark.parametrize(
