@@ -43,11 +43,22 @@ def simulated_price(job: Job, candidates: Candidates, costs: Costs, fixed: Order
         terms[WAITS, step.row] = step.outside_s[WAITS]
     for run, timeline in zip(runs, timelines, strict=True):
         terms[WAITS, run.step.row] += run.weight * _waits_s(run.step, timeline)
-    np.maximum(terms[StepTerm.OFFLOAD], 0.0, out=terms[StepTerm.OFFLOAD])  # a line through nothing but rounding
+    piped = np.flatnonzero(candidates.pp > 1)
+    terms[np.ix_(WAITS, piped)] = none_below_zero(terms[np.ix_(WAITS, piped)])
     for step in (one for one in steps if one.exchanges_once):
         hidden_s[step.row] = step.hidden_s(float(terms[StepTerm.DATA_COMM, step.row]))
         terms[StepTerm.DATA_COMM, step.row] += table.calls.training.overlap_slowdown * hidden_s[step.row]
     return replace(costs, step_time_s=terms.sum(axis=0), terms=terms, hidden_comm_s=hidden_s)
+
+
+def none_below_zero(waits_s: FloatArray) -> FloatArray:
+    """(num_waits, num_plans) waits with the same sums, of which none is negative.
+
+    A straight line through two short steps can take one kind of wait below zero, where another grows in its place.
+    """
+    waits = np.maximum(waits_s, 0.0)
+    total_s, positive_s = np.maximum(waits_s.sum(axis=0), 0.0), waits.sum(axis=0)
+    return np.asarray(waits * np.divide(total_s, positive_s, out=np.ones_like(total_s), where=positive_s > 0))
 
 
 def final_price(job: Job, candidates: Candidates, fixed: Orders | None = None) -> Costs:

@@ -133,3 +133,12 @@ def test_stages_of_a_v_hold_all_layers(problem: Problem) -> None:
     assert placed == problem.job.architecture.num_layers + len(problem.job.architecture.mtp_layers)
     assert (layout.has_embedding * layout.num_stages).sum() == (layout.has_output * layout.num_stages).sum() == 1
     assert layout.group_of_stage[layout.chunk_device[0]] == layout.group_of_stage[layout.chunk_device[-1]]
+
+
+@given(waits=st.lists(st.lists(st.floats(-1, 1), min_size=4, max_size=4), min_size=1, max_size=3))
+def test_waits_that_a_line_took_below_zero_are_taken_from_the_others(waits: list[list[float]]) -> None:
+    """None stays negative, and their sum stays what it was, unless that is negative itself."""
+    given_s = np.array(waits).T
+    kept_s = simulation.none_below_zero(given_s)
+    assert (kept_s >= 0).all()
+    np.testing.assert_allclose(kept_s.sum(axis=0), np.maximum(given_s.sum(axis=0), 0.0), atol=1e-9)
