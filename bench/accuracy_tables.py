@@ -116,8 +116,9 @@ def write_readme(found: Accuracy) -> None:
     said = (
         "On 2,466 published step times, mean over sources, Meshwright is off by\n"
         f"**{percent(held.time_macro.mape)}** on groups that the fit of its shipped calibration didn't see, and by\n"
-        f"{percent(sheet.time_macro.mape)} with data sheets and general constants alone (`--calibration spec-sheet`). Its"
-        " mechanisms were looked for\nwith these rows in view; sources left out of the fit are 9.1 % off. Plans of one job"
+        f"{percent(sheet.time_macro.mape)} with data sheets and general constants alone (`--calibration spec-sheet`)."
+        " Its mechanisms were looked for\nwith these rows in view; sources left out of the fit are 9.1 % off."
+        " Plans of one job"
         f" come in the measured order with\na Kendall's τ of {held.ranking_macro.tau:.2f} (mean over sources;"
         f" {held.ranking_mean.tau:.2f} over groups); the plan that it would choose was\n"
         f"{percent(held.ranking_macro.regret)} slower than the fastest (mean over sources; median over groups"
