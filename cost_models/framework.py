@@ -323,7 +323,7 @@ class FrameworkProfile:
     forced_schedules: tuple[str, ...] = ()
     single_device_sharding: Mapping[str, str] = field(default_factory=dict, compare=False)
     published_on: Mapping[str, str] = field(default_factory=dict, compare=False)
-    sources: Mapping[str, str] = field(default_factory=dict, compare=False)
+    sources: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
 
     def roots_tables(self, *, trains_adapters: bool) -> bool:
         """Whether ZeRO-3 keeps embedding and output layer gathered."""

@@ -1,6 +1,6 @@
 """Everything about a training job that every candidate plan shares."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any
 
@@ -29,7 +29,7 @@ class Job:
     cluster: Cluster
     workload: Workload
     framework: FrameworkProfile
-    calibration: Calibration
+    calibration: Calibration = field(repr=False)
     splits: tuple[LayerSplit, ...] = ()
 
     @property
