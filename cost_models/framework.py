@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from meshwright.cost_models.offload_offer import OffloadOffer
+from meshwright.cost_models.published_runs import PublishedRuns
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +70,6 @@ class FrameworkProfile:
         selective_modules: Sets of modules that selective recomputation may choose, `+`-joined, cheapest first.
         dense_activation_recompute: Whether `mlp_act` exists for dense feed-forward blocks, too, or for experts alone.
         recompute_per_layer: Whether k of a stage's n layers can be recomputed.
-        default_recompute: What a run that doesn't say recomputes.
-        default_sequence_parallel: Whether a run with tensor parallelism that doesn't say divides the sequence too.
-        recompute_as_needed: Whether its recipes recompute whole layers where memory is short, and nothing elsewhere.
-        sharded_recompute: The same under ZeRO-3 and HSDP; None if it is the same.
         interleaving: Whether virtual pipeline stages exist.
         context_parallel: Whether context parallelism exists.
         expert_parallel: Whether expert parallelism exists.
@@ -95,23 +92,11 @@ class FrameworkProfile:
         fsdp_states: State bytes under ZeRO-3 and HSDP.
         adapter_states: State bytes of low-rank adapters, and of tables that train beside them, without sharding; None
             if they are those of any parameter.
-        recipe_states: State bytes of the framework's own recipe for one device, whose optimizer isn't plain AdamW;
-            None if it has none. Its published runs are read with it where they leave everything to the recipe.
-        pads_batches: Whether examples that aren't packed are padded to the longest of their micro-batch, or strung
-            together without padding.
-        prints_first_device: Whether the memory that it prints is its first device's, not the fullest one's.
-        held_tensors: Tensors of the whole hidden width, for every layer of a micro-batch, that the allocator can't use
-            again while the host runs ahead of the device, because tensor-parallel collectives read them.
-        printed_memory: How the memory that it prints is measured, `allocated` or `reserved`; None if it isn't known.
-        single_device_sharding: What its scripts shard with even on a device by itself, by task; nothing if left out.
-        autocast_logits_bytes: Bytes per logit alive at the loss in fine-tuning runs without sharding, whose precision
-            is automatic mixed precision, not the engine's; None if it is the same.
         reduce_buffer_bytes: Buffers that ZeRO-1 and ZeRO-2 collect gradients in, on however many devices.
         fsdp_reduce_buffer_bytes: The same under ZeRO-3.
         live_parameters: Parameters that ZeRO-3 leaves gathered because they are soon needed again; 0 for those of the
             units at work.
         step_parameters: Parameters whose temporaries of the optimizer step exist at once under ZeRO-3; None for all.
-        unties_embeddings: Whether an output layer that shares the embedding table gets a table of its own.
         loads_whole: Whether ZeRO-3 gathers the whole model on every device to load its weights.
         buffers_per_stage: Micro-batches for which every stage but the last has buffers, over the number of stages; 0
             for as many as the schedule has in flight.
@@ -136,9 +121,6 @@ class FrameworkProfile:
             keys and values.
         adapts_experts: Whether routed experts have adapters, each its own beside its joint gate and up projection and
             beside its down projection.
-        adapts_all_linears_of: How models are called whose published recipes adapt all linear layers though others
-            don't: beginnings of names.
-        adapter_rank: Rank of low-rank adapters where a run doesn't say.
         adapter_input_bytes: What an adapter keeps of every element that it reads: the input itself or, with dropout, a
             copy for each adapter and its mask.
         adapter_output_bytes: What it keeps of every element of the product that it changes.
@@ -146,7 +128,6 @@ class FrameworkProfile:
         fused_values: Whether values are a view of one product of queries, keys and values, which stays whole beside the
             rotated copies of queries and keys; where query heads share keys and values, these are repeated for each.
         quantised_inputs: Micro-batches whose inputs of 4-bit products stay, though no gradient needs them.
-        masks_documents: Whether packed sequences keep attention within their documents.
         flash_attention: Whether attention avoids the score matrix.
         attention_speed: Speed of its fused attention kernel relative to FlashAttention-2.
         native_attention: Whether fused attention is written for each generation's matrix units (cuDNN,
@@ -200,13 +181,8 @@ class FrameworkProfile:
             collect gradients.
         fragmentation: Reserved-over-allocated excess of the caching allocator.
         offloads: What it can keep off the device, and how.
-        published_imbalance: Tokens of the busiest expert rank over the mean in its published fine-tuning runs, whose
-            routers are those of trained models on narrow data.
-        published_routing: Which experts the tokens of its published runs go to, as in `Workload.routing`.
-        published_on: Catalog cluster of its published runs by accelerator, where that isn't the usual one.
-        published_chunk_layers: Layers of a virtual stage in its published runs, where these don't say; 0 for no
-            interleaving.
         stands_for: Other profiles of which at least one must allow a plan; empty for a framework of its own.
+        published: How its published runs were made.
         forced_schedules: Schedules that a user asks for whether or not the framework runs them; never from a file.
         sources: Where each value comes from, by attribute name.
     """
@@ -219,10 +195,6 @@ class FrameworkProfile:
     selective_modules: tuple[str, ...]
     dense_activation_recompute: bool
     recompute_per_layer: bool
-    default_recompute: str
-    recompute_as_needed: bool
-    sharded_recompute: str | None
-    default_sequence_parallel: bool
     interleaving: bool
     tensor_parallel: bool
     sequence_parallel: bool
@@ -242,17 +214,10 @@ class FrameworkProfile:
     states: StateBytes
     fsdp_states: StateBytes
     adapter_states: StateBytes | None
-    recipe_states: StateBytes | None
-    pads_batches: bool
-    printed_memory: str | None
-    prints_first_device: bool
-    held_tensors: float
-    autocast_logits_bytes: float | None
     reduce_buffer_bytes: float
     fsdp_reduce_buffer_bytes: float
     live_parameters: float
     step_parameters: float | None
-    unties_embeddings: bool
     loads_whole: bool
     buffers_per_stage: float
     gradients_persist: bool
@@ -267,8 +232,6 @@ class FrameworkProfile:
     gradient_buffer_bytes: float
     adapts_all_linears: bool
     adapts_experts: bool
-    adapts_all_linears_of: tuple[str, ...]
-    adapter_rank: int
     adapter_input_bytes: float
     adapter_output_bytes: float
     adapters_train_norms: bool
@@ -276,7 +239,6 @@ class FrameworkProfile:
     quantised_inputs: float
     flash_attention: bool
     attention_speed: float
-    masks_documents: bool
     native_attention: bool
     norm_saved_bytes: float
     keeps_gathered_sequence: bool
@@ -316,13 +278,9 @@ class FrameworkProfile:
     communication_bytes: float
     fragmentation: float
     offloads: tuple[OffloadOffer, ...]
-    published_chunk_layers: int
+    published: PublishedRuns
     stands_for: tuple[str, ...]
-    published_imbalance: float
-    published_routing: str
     forced_schedules: tuple[str, ...] = ()
-    single_device_sharding: Mapping[str, str] = field(default_factory=dict, compare=False)
-    published_on: Mapping[str, str] = field(default_factory=dict, compare=False)
     sources: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
 
     def roots_tables(self, *, trains_adapters: bool) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 
 from meshwright.cost_models.framework import FrameworkProfile, SendStall, StateBytes
 from meshwright.cost_models.offload_offer import OffloadOffer
+from meshwright.cost_models.published_runs import PublishedRuns
 from meshwright.errors import InputError
 
 GENERIC = "generic"
@@ -40,11 +41,19 @@ def read_framework(name: str) -> FrameworkProfile:
     columns = {field.name for field in fields(FrameworkProfile)} - _NO_VALUES
     converted = {key: _converted(key, values[key]) for key in columns}
     stands_for = tuple(_document(name).get("stands_for", ()))
-    profile = FrameworkProfile(name=name, title=title, sources=sources, stands_for=stands_for, **converted)
+    profile = FrameworkProfile(
+        name=name, title=title, sources=sources, stands_for=stands_for, published=_published(values), **converted
+    )
     return _joined(profile) if stands_for else profile
 
 
-_NO_VALUES = {"name", "title", "sources", "stands_for", "forced_schedules"}
+_NO_VALUES = {"name", "title", "sources", "stands_for", "forced_schedules", "published"}
+
+
+def _published(values: dict[str, Any]) -> PublishedRuns:
+    """What the values say of published runs, under their names or with `published_` before them."""
+    found = {key.removeprefix("published_"): _converted(key, value) for key, value in values.items()}
+    return PublishedRuns(**{field.name: found[field.name] for field in fields(PublishedRuns)})
 
 
 def _joined(profile: FrameworkProfile) -> FrameworkProfile:

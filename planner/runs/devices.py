@@ -27,7 +27,7 @@ def run_cluster(run: Run, profile: FrameworkProfile, precision: str) -> Cluster:
         raise ClusterError("accelerator unknown")
     name = nearest_accelerator(run.accelerator) or run.accelerator
     num_devices = run.n_gpus or 1
-    node = profile.published_on.get(run.accelerator)
+    node = profile.published.on.get(run.accelerator)
     sizes = accelerator_entry(name).typical_nodes
     per_node = run.gpus_per_node or (USUAL_NODE if USUAL_NODE in sizes else max(sizes))
     cluster = typical_cluster(name, _equal_nodes(per_node, num_devices, max(sizes)), num_devices, node)

@@ -19,4 +19,6 @@ def held_bytes(job: Job, table: Candidates) -> FloatColumn:
     ahead = np.where(table.pp > 1, np.minimum(table.pp, num_micro_batches(job, table)) - 2, 1)
     ahead = np.where((table.tp > 1) & ~messages_stall(job, table), np.maximum(ahead, 0), 0)
     layers = job.architecture.num_layers / table.pp
-    return np.asarray(job.framework.held_tensors * job.workload.activation_bytes * tensor_bytes * layers * ahead)
+    return np.asarray(
+        job.framework.published.held_tensors * job.workload.activation_bytes * tensor_bytes * layers * ahead
+    )

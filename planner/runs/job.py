@@ -46,7 +46,7 @@ def run_job(run: Run, calibration: Calibration) -> tuple[Job, str]:
 
 def _as_trained(architecture: Architecture, profile: FrameworkProfile) -> Architecture:
     """The architecture as a framework holds it."""
-    return replace(architecture, tied_embeddings=False) if profile.unties_embeddings else architecture
+    return replace(architecture, tied_embeddings=False) if profile.published.unties_embeddings else architecture
 
 
 EAGER_TRAFFIC = 2.0
@@ -92,9 +92,16 @@ def _overlapped(profile: FrameworkProfile, note: str) -> FrameworkProfile:
 
 def _by_recipe(profile: FrameworkProfile, run: Run) -> FrameworkProfile:
     """The profile with the states of its own recipe, where a row on one device tells nothing that differs from it."""
-    if profile.recipe_states is None or run.recompute or run.sharding not in ("", "none") or (run.n_gpus or 1) > 1:
+    if (
+        profile.published.recipe_states is None
+        or run.recompute
+        or run.sharding not in ("", "none")
+        or (run.n_gpus or 1) > 1
+    ):
         return profile
-    return replace(profile, states=profile.recipe_states, adapter_states=profile.adapter_states or profile.states)
+    return replace(
+        profile, states=profile.published.recipe_states, adapter_states=profile.adapter_states or profile.states
+    )
 
 
 MUON_STATES = 8
@@ -116,7 +123,7 @@ def _by_optimizer(profile: FrameworkProfile, run: Run) -> FrameworkProfile:
 
 def _by_precision(profile: FrameworkProfile, run: Run) -> FrameworkProfile:
     """The profile with the loss of automatic mixed precision where a fine-tuning row isn't sharded."""
-    cast = profile.autocast_logits_bytes
+    cast = profile.published.autocast_logits_bytes
     if cast is None or run.task in ("", "pretrain") or run_sharding(run, profile) > Sharding.NONE:
         return profile
     return replace(profile, logits_saved_bytes=cast)
@@ -134,7 +141,7 @@ def _by_adapter(profile: FrameworkProfile, run: Run) -> FrameworkProfile:
     """
     previous = min(1.0, USUAL_EXAMPLE / (run.seq_len or USUAL_EXAMPLE)) * (profile.quantised_inputs - 1.0)
     profile = replace(profile, quantised_inputs=1.0 + previous) if profile.quantised_inputs > 1 else profile
-    if run.model.lower().startswith(profile.adapts_all_linears_of):
+    if run.model.lower().startswith(profile.published.adapts_all_linears_of):
         profile = replace(profile, adapts_all_linears=True, adapter_output_bytes=0)
     words = run.note.replace(";", " ").split()
     if "adapter" in words or "qadapter" in words:
@@ -172,7 +179,7 @@ def _sequence(run: Run, profile: FrameworkProfile) -> int | None:
     if not unpacked or not run.seq_len:
         return run.seq_len
     longer = max(LONG_PART * run.seq_len / LONGEST_EXAMPLE, 1.0)
-    return min(run.seq_len, int(longer * (LONGEST_EXAMPLE if profile.pads_batches else STRUNG_EXAMPLE)))
+    return min(run.seq_len, int(longer * (LONGEST_EXAMPLE if profile.published.pads_batches else STRUNG_EXAMPLE)))
 
 
 def _workload(run: Run, profile: FrameworkProfile, precision: str | None = None) -> Workload:
@@ -189,10 +196,10 @@ def _workload(run: Run, profile: FrameworkProfile, precision: str | None = None)
     tables = "trained embedding" in run.note
     return Workload(
         global_batch=global_batch, seq_len=seq_len, precision=precision, task=task, lora_tables=tables,
-        moe_imbalance=profile.published_imbalance if task != "pretrain" and (run.ep or 1) > 1 else 1.0,
-        lora_rank=_adapter_rank(run) or profile.adapter_rank,
-        document_len=document_tokens(run) if profile.masks_documents else None,
-        routing=profile.published_routing,
+        moe_imbalance=profile.published.imbalance if task != "pretrain" and (run.ep or 1) > 1 else 1.0,
+        lora_rank=_adapter_rank(run) or profile.published.adapter_rank,
+        document_len=document_tokens(run) if profile.published.masks_documents else None,
+        routing=profile.published.routing,
     )  # fmt: skip
 
 

@@ -30,7 +30,7 @@ def seen_stages(job: Job, table: Candidates, runs: Sequence[Run], costs: Costs) 
     seen = np.ones(costs.memory.allocated.shape, dtype=np.bool_)
     for row, run in enumerate(runs):
         of_first_node = run.mem_basis == "nvidia-smi" and MOST_LOADED not in run.note
-        if of_first_node or (job.framework.prints_first_device and run.mem_basis != "nvidia-smi"):
+        if of_first_node or (job.framework.published.prints_first_device and run.mem_basis != "nvidia-smi"):
             in_stage = int((table.tp * table.cp * table.dp)[row])
             stages = max(job.cluster.devices_per_node // in_stage, 1) if of_first_node else 1
             seen[row] = np.isin(np.arange(len(seen[row])), row_layout(job, table, row).group_of_stage[:stages])

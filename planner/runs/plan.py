@@ -138,9 +138,9 @@ def _published_interleaving(run: Run, profile: FrameworkProfile, pp: int) -> int
 
     Embedding and output take the place of a layer.
     """
-    if not profile.published_chunk_layers or pp == 1:
+    if not profile.published.chunk_layers or pp == 1:
         return 0
-    return round(((run.n_layers or 0) + 2) / (pp * profile.published_chunk_layers))
+    return round(((run.n_layers or 0) + 2) / (pp * profile.published.chunk_layers))
 
 
 def _least_interleaving(run: Run, pp: int) -> int:
@@ -174,7 +174,7 @@ _OFFLOADED_LAYERS = re.compile(r"activation_cpu_offload_layers=(\d+)")
 
 
 def _sequence_parallel(run: Run, profile: FrameworkProfile) -> bool:
-    return profile.default_sequence_parallel if run.sequence_parallel is None else run.sequence_parallel
+    return profile.published.default_sequence_parallel if run.sequence_parallel is None else run.sequence_parallel
 
 
 def _shard_group(run: Run, sharding: Sharding, ranks: int, near_ranks: int) -> int:
@@ -204,7 +204,7 @@ def run_sharding(run: Run, profile: FrameworkProfile) -> Sharding:
     """What a row shards; on a device by itself what the framework's scripts ask for there."""
     alone = run.n_gpus == 1 and run.sharding in ("", "none")
     task = "qlora" if run.task == "lora" and is_quantised(run) else run.task
-    return SHARDINGS[profile.single_device_sharding.get(task, "")] if alone else _sharding(run)
+    return SHARDINGS[profile.published.single_device_sharding.get(task, "")] if alone else _sharding(run)
 
 
 def is_quantised(run: Run) -> bool:
@@ -238,9 +238,9 @@ def _recompute(run: Run, profile: FrameworkProfile) -> tuple[Recompute, Recomput
     """Recompute mode, modules and layers of a stage, with what `recompute_detail` adds."""
     if run.recompute and run.recompute not in RECOMPUTES:
         raise AxisError(f"unknown recompute {run.recompute!r}; known are none, selective, full")
-    default = profile.default_recompute
+    default = profile.published.default_recompute
     if SHARDINGS.get(run.sharding, Sharding.NONE) >= Sharding.ZERO3:
-        default = profile.sharded_recompute or default
+        default = profile.published.sharded_recompute or default
     mode, none = RECOMPUTES[run.recompute or default], RecomputeModules(0)
     layers = run.n_layers or 0
     if mode is Recompute.FULL:

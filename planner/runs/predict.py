@@ -95,7 +95,7 @@ def _priced(job: Job, tasks: Sequence[_Task], cached: float) -> Iterable[Predict
         return [Prediction(task.run.run_id, reason=str(error)) for task in tasks]
     runs = [task.run for task in tasks]
     seen = seen_stages(job, table, runs, costs)
-    bases = [_basis(run, job.framework.printed_memory or "") for run in runs]
+    bases = [_basis(run, job.framework.published.printed_memory or "") for run in runs]
     peaks = {basis: peak_on_basis(costs, basis, cached, seen) + held_bytes(job, table) for basis in set(bases)}
     return [_prediction(costs, row, task, float(peaks[bases[row]][row])) for row, task in enumerate(tasks)]
 

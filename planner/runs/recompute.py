@@ -36,4 +36,4 @@ def _is_open(job: Job, run: Run) -> bool:
     """Whether a run's recomputation is unknown; a default of the table counts only where recipes don't keep to it."""
     if run.failed:
         return False
-    return not run.recompute or (job.framework.recompute_as_needed and ASSUMED in run.note)
+    return not run.recompute or (job.framework.published.recompute_as_needed and ASSUMED in run.note)

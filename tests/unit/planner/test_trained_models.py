@@ -21,4 +21,4 @@ def test_a_profile_for_some_models_applies_to_them_in_its_framework_alone(framew
 
 def test_bloom_was_trained_on_jean_zay():
     """BLOOM's model card."""
-    assert read_framework("megatron-deepspeed-bloom").published_on == {"a100-80gb": "jean-zay-a100"}
+    assert read_framework("megatron-deepspeed-bloom").published.on == {"a100-80gb": "jean-zay-a100"}
