@@ -15,10 +15,8 @@ def held_bytes(job: Job, table: Candidates) -> FloatColumn:
     behind is waited for, but for the first and the last; not at all where messages stop the host. It is no part of a
     plan's memory: short of memory, the allocator waits.
     """
-    tensor_bytes = table.micro_batch * (job.workload.seq_len / table.cp) * job.architecture.hidden
+    elements = table.micro_batch * (job.workload.seq_len / table.cp) * job.architecture.hidden
     ahead = np.where(table.pp > 1, np.minimum(table.pp, num_micro_batches(job, table)) - 2, 1)
     ahead = np.where((table.tp > 1) & ~messages_stall(job, table), np.maximum(ahead, 0), 0)
     layers = job.architecture.num_layers / table.pp
-    return np.asarray(
-        job.framework.published.held_tensors * job.workload.activation_bytes * tensor_bytes * layers * ahead
-    )
+    return np.asarray(job.framework.published.held_tensors * job.workload.activation_bytes * elements * layers * ahead)
