@@ -86,7 +86,9 @@ def memory_breakdown(job: Job, candidates: Candidates, stages: StageCosts, probl
     parameters, gradients, activations, working = (
         np.where(in_step, getattr(step, field.name), getattr(peak, field.name)) for field in fields(_Changing)
     )
-    working = working + away.staging + _reduce_buffers(job, candidates)
+    working = working + away.staging
+    if job.framework.reduce_buffer_bytes or job.framework.fsdp_reduce_buffer_bytes:
+        working = working + _reduce_buffers(job, candidates)
     allocated = parameters + gradients + optimizer + activations + working
     if job.framework.loads_whole:
         whole = _loading(job, candidates, stages, problem)

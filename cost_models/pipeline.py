@@ -111,13 +111,13 @@ def in_flight(candidates: Candidates, micro_batches: IntColumn, first_index: Flo
         first_index: (num_candidates, num_groups) earliest stage of each group.
     """
     pp, vpp, m = candidates.pp[:, None], candidates.vpp[:, None], micro_batches[:, None]
-    one_f_one_b = np.minimum(m, pp - first_index)
-    ahead = 2 * (pp - first_index - 1) + (vpp - 1) * pp + 1
-    interleaved = np.minimum(ahead, m * vpp) / vpp
-    schedule = candidates.schedule[:, None]
-    flying = np.where(
-        schedule == Schedule.GPIPE, m, np.where(schedule == Schedule.INTERLEAVED, interleaved, one_f_one_b)
-    ).astype(np.float64)
+    flying = np.minimum(m, pp - first_index).astype(np.float64)
+    gpipe = np.flatnonzero(candidates.schedule == Schedule.GPIPE)
+    flying[gpipe] = m[gpipe]
+    chunked = np.flatnonzero(candidates.schedule == Schedule.INTERLEAVED)
+    stages, chunks = pp[chunked], vpp[chunked]
+    ahead = 2 * (stages - first_index[chunked] - 1) + (chunks - 1) * stages + 1
+    flying[chunked] = np.minimum(ahead, m[chunked] * chunks) / chunks
     for one, rows in _with_own_forms(candidates):
         shape = PipelineShape(pp[rows], m[rows], vpp[rows])
         flying[rows] = one.peak_activations(shape, first_index[rows].astype(np.int64))

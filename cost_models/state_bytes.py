@@ -110,17 +110,20 @@ class SteadyBytes:
 
 def steady_bytes(job: Job, candidates: Candidates, stages: StageCosts, problem: IntColumn) -> SteadyBytes:
     """States and kept activations of every group of stages."""
-    dense, expert = stages.dense_parameters[problem], stages.expert_parameters[problem]
-    adapter = stages.adapter_parameters[problem]
-    frozen = job.workload.trains_adapters
+    dense = stages.dense_parameters[problem]
     per_parameter, per_gradient, per_optimizer, per_temporary = state_bytes(job, candidates)
     extents = gradient_extents(job, candidates, shard_extents(candidates))
-    parameters = per_parameter * (dense / extents.parameter + expert / extents.expert_parameter)
-    if frozen:  # the base is held in 16 bits or quantised, and only the adapters train
+
+    def divided(of_dense: FloatColumn, of_experts: FloatColumn) -> StageBytes:
+        whole = dense / of_dense
+        return whole + stages.expert_parameters[problem] / of_experts if job.architecture.is_moe else whole
+
+    parameters = per_parameter * divided(extents.parameter, extents.expert_parameter)
+    if job.workload.trains_adapters:  # the base is held in 16 bits or quantised, and only the adapters train
         tables = np.minimum(stages.table_parameters[problem], dense) / extents.parameter
         kept = (parameters / per_parameter - tables) * job.workload.frozen_bytes
         parameters = kept + tables * job.workload.activation_bytes
-        over = adapter_extents(job, extents)
+        adapter, over = stages.adapter_parameters[problem], adapter_extents(job, extents)
         parameters += per_parameter * adapter / over.parameter
         gradients = per_gradient * adapter / over.gradient
         optimizer, temporary = per_optimizer * adapter / over.optimizer, per_temporary * adapter / over.optimizer
@@ -129,19 +132,23 @@ def steady_bytes(job: Job, candidates: Candidates, stages: StageCosts, problem: 
             flat = job.workload.activation_bytes * layers
             gradients = np.where((candidates.sharding >= Sharding.ZERO3)[:, None], flat, gradients)
     else:
-        gradients = per_gradient * (dense / extents.gradient + expert / extents.expert_gradient)
-        trained = dense / extents.optimizer + expert / extents.expert_optimizer
+        gradients = per_gradient * divided(extents.gradient, extents.expert_gradient)
+        trained = divided(extents.optimizer, extents.expert_optimizer)
         optimizer, temporary = per_optimizer * trained, per_temporary * _stepped(job, candidates, trained)
     micro_batches = num_micro_batches(job, candidates)
-    flying = in_flight(candidates, micro_batches, stages.first_index[problem])
-    flying = np.maximum(flying, _buffered(job, candidates, micro_batches, stages.first_index[problem]))
+    first_index = stages.first_index[problem]
+    flying = in_flight(candidates, micro_batches, first_index)
+    if job.framework.buffers_per_stage:
+        flying = np.maximum(flying, _buffered(job, candidates, micro_batches, first_index))
     activations = flying * stages.activation_bytes[problem]
     return SteadyBytes(parameters, gradients, optimizer, temporary, activations)
 
 
 def _stepped(job: Job, candidates: Candidates, trained: StageBytes) -> StageBytes:
     """Parameters whose temporaries of the optimizer step exist at once."""
-    at_once = np.minimum(trained, job.framework.step_parameters or np.inf)
+    if job.framework.step_parameters is None:
+        return trained
+    at_once = np.minimum(trained, job.framework.step_parameters)
     return np.where((candidates.sharding >= Sharding.ZERO3)[:, None], at_once, trained)
 
 
