@@ -8,6 +8,7 @@ import numpy as np
 from meshwright.cost_models.candidates import Recompute
 from meshwright.cost_models.job import Job
 from meshwright.cost_models.price import price
+from meshwright.planner.frameworks import STAND_INS
 from meshwright.planner.runs.plan import RunPlan, plan_table
 from meshwright.planner.runs.run import Run
 
@@ -33,7 +34,7 @@ def as_needed(job: Job, runs: Sequence[Run], plans: Sequence[RunPlan]) -> list[R
 
 
 def _is_open(job: Job, run: Run) -> bool:
-    """Whether a run's recomputation is unknown; a default of the table counts only where recipes don't keep to it."""
-    if run.failed:
-        return False
-    return not run.recompute or (job.framework.published.recompute_as_needed and ASSUMED in run.note)
+    """Whether a run's recomputation is unknown: nobody described its framework, or recipes of it differ in that."""
+    if job.framework.name in STAND_INS:
+        return not run.recompute
+    return job.framework.published.recompute_as_needed and (not run.recompute or ASSUMED in run.note)
