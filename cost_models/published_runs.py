@@ -2,10 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from meshwright.cost_models.framework import StateBytes
+from meshwright.cost_models.parameter_bytes import StateBytes
 
 
 @dataclass(frozen=True)
@@ -50,7 +48,7 @@ class PublishedRuns:
     masks_documents: bool
     pads_batches: bool
     unties_embeddings: bool
-    recipe_states: "StateBytes | None"
+    recipe_states: StateBytes | None
     autocast_logits_bytes: float | None
     printed_memory: str | None
     prints_first_device: bool

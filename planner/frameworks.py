@@ -6,8 +6,9 @@ from functools import lru_cache
 from importlib.resources import files
 from typing import Any
 
-from meshwright.cost_models.framework import FrameworkProfile, SendStall, StateBytes
+from meshwright.cost_models.framework import FrameworkProfile, SendStall
 from meshwright.cost_models.offload_offer import OffloadOffer
+from meshwright.cost_models.parameter_bytes import StateBytes
 from meshwright.cost_models.published_runs import PublishedRuns
 from meshwright.errors import InputError
 

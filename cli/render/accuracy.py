@@ -51,7 +51,7 @@ def _targets(targets: tuple[Target, ...]) -> Table:
     table = grid("left", "right", "right", "right", "left")
     table.add_row("", "", "must", "aim", "reached", style="label")
     for target in targets:
-        state = "yes" if target.is_reached else "no" if target.is_measured else "not measured"
+        state = "yes" if target.is_reached else "no" if target.is_measured else "-"
         for place, bound in enumerate(target.bounds):
             name = f"  {target.name}: {bound.name}" if place == 0 else f"    {bound.name}"
             table.add_row(name, *_bound(bound), state if place == 0 else "")

@@ -2,7 +2,8 @@
 
 from dataclasses import replace
 
-from meshwright.cost_models.framework import FrameworkProfile, StateBytes
+from meshwright.cost_models.framework import FrameworkProfile
+from meshwright.cost_models.parameter_bytes import StateBytes
 from meshwright.planner.clusters import accelerator
 from meshwright.planner.clusters.catalog import nearest_accelerator
 from meshwright.planner.frameworks import EAGER, GENERIC, STAND_INS, match_framework, read_framework

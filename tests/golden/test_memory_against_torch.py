@@ -21,8 +21,9 @@ from meshwright.cost_models.candidates import (
     Schedule,
     Sharding,
 )
-from meshwright.cost_models.framework import FrameworkProfile, StateBytes
+from meshwright.cost_models.framework import FrameworkProfile
 from meshwright.cost_models.job import Job
+from meshwright.cost_models.parameter_bytes import StateBytes
 from meshwright.cost_models.price import price
 from meshwright.cost_models.workload import Workload
 from meshwright.planner.clusters.catalog import catalog_cluster

@@ -7,9 +7,9 @@ import pytest
 import samples
 
 from meshwright.cost_models.candidates import Candidates, Sharding
-from meshwright.cost_models.framework import StateBytes
 from meshwright.cost_models.job import Job
 from meshwright.cost_models.kernel_calls import KernelCalls
+from meshwright.cost_models.parameter_bytes import StateBytes
 from meshwright.cost_models.pipeline import message_s
 from meshwright.cost_models.price import StepTerm, price
 
