@@ -9,6 +9,7 @@ from meshwright.planner.frameworks import match_framework, read_framework
     ("framework", "model", "profile"),
     [
         ("Megatron-DeepSpeed", "bloom-176b", "megatron-deepspeed-bloom"),
+        ("Megatron-DeepSpeed", "llama2-7b", "megatron-deepspeed-llama"),
         ("Megatron-DeepSpeed", "gpt-39.1b", "megatron-deepspeed"),
         ("Megatron-DeepSpeed", "", "megatron-deepspeed"),
         ("torchtitan", "bloom-176b", "torchtitan"),

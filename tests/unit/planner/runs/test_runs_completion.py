@@ -157,11 +157,16 @@ def test_untold_sharding_is_the_least_that_fits(change: dict[str, object], shard
     assert completed_run(replace(LLAMA, sharding="", **change)).sharding == sharding  # type: ignore[arg-type]
 
 
-def test_untold_recomputation_is_full_where_nothing_else_fits() -> None:
-    long = replace(LLAMA, recompute="", seq_len=16384, micro_batch=2)
+@pytest.mark.parametrize(("framework", "is_needed"), [("an undescribed framework", True), (LLAMA.framework, False)])
+def test_untold_recomputation_is_full_where_nobody_described_a_default(framework: str, is_needed: bool) -> None:
+    long = replace(LLAMA, framework=framework, recompute="", seq_len=16384, micro_batch=2)
     told = predicted(replace(long, recompute="full"))
-    assert predicted(long) == told
-    assert predicted(replace(long, failed=True)) != told
+    assert (predicted(long) == told) is is_needed
+
+
+def test_the_outcome_of_a_run_says_nothing_about_its_recomputation() -> None:
+    long = replace(LLAMA, framework="an undescribed framework", recompute="", seq_len=16384, micro_batch=2)
+    assert predicted(replace(long, failed=True)) == predicted(long)
 
 
 @pytest.mark.parametrize(
