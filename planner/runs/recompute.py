@@ -1,4 +1,4 @@
-"""What runs recompute whose sources don't say: nothing, unless that can't have fitted."""
+"""What runs recompute where neither source nor profile says: everything, if they fit only so."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -17,7 +17,7 @@ ASSUMED = "recompute not printed, none assumed"
 
 
 def as_needed(job: Job, runs: Sequence[Run], plans: Sequence[RunPlan]) -> list[RunPlan]:
-    """The plans, with everything recomputed where nobody says so, but only so can they have fitted their devices."""
+    """The plans, with everything recomputed where nobody says what is, and only so they fit their devices."""
     open_ones = [index for index, run in enumerate(runs) if _is_open(job, run)]
     changed = list(plans)
     if not open_ones:
